@@ -41,8 +41,7 @@ export const arch: Kind = {
       read.add(identity);
       if (!(await readDatabase(name, file, session))) continue;
       repositories.add(repository);
-      // This is what pacman asks for.
-      for (const asked of new Set(['db', list])) expect(`${repository}.${asked}`, name, session);
+      for (const asked of [databaseOf(name), `${repository}.${list}`]) expect(asked, name, session);
     }
     return repositories.size;
   },
@@ -94,20 +93,25 @@ async function readDatabase(name: string, file: FoundFile, session: Session): Pr
   } catch (caught) {
     error = caught;
   }
-  const isEmpty = error === undefined && seen.members === 0;
-  if (seen.packages === 0 && !isEmpty && !isExpected(name, session)) {
-    if (error === undefined || error instanceof Malformed) return false;
-    throw error;
-  }
-  if (error !== undefined) session.unreadable(name, error);
+  const isWhole = error === undefined;
+  const isEmpty = isWhole && seen.members === 0 && session.files.isThere(databaseOf(name));
+  const isOne = seen.packages > 0 || isEmpty || (!isWhole && isExpected(name, session));
+  if (!isOne && !isWhole && !(error instanceof Malformed)) throw error;
+  if (!isOne) return false;
+  if (!isWhole) session.unreadable(name, error);
   await checkSignature(name, file, session);
   return true;
 }
 
 /** Whether a file has to be a database because of what lies beside it. */
 function isExpected(name: string, session: Session): boolean {
-  const { repository, list } = DATABASE.exec(name)?.groups ?? {};
-  return hasPackages(name, session) && (list === 'db' || session.files.isThere(`${repository}.db`));
+  const isDatabase = DATABASE.exec(name)?.groups?.['list'] === 'db';
+  return hasPackages(name, session) && (isDatabase || session.files.isThere(databaseOf(name)));
+}
+
+/** What pacman asks for. */
+function databaseOf(name: string): string {
+  return `${DATABASE.exec(name)?.groups?.['repository']}.db`;
 }
 
 /** The first line of each field of a `desc`, `%NAME%` above it. */

@@ -49,7 +49,7 @@ export const CHECK: OptionGroup<CheckFlags, Given<Omit<CheckPolicy, 'publishesAn
     new Option('--no-check-except', 'except nothing, whatever the mirror remembers'),
     new Option(
       '--check-keyring <file>',
-      'demand signatures by one of these OpenPGP keys',
+      'demand signatures by one of the keys in this file',
     ).argParser((path) => (path === '' ? '' : resolve(path))),
     new Option('--check-content', 'read the packages, too, and not only what lists them'),
     new Option('--no-check-content', 'look only at the sizes of packages'),
