@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { checkTree } from '../../src/checks/check-tree.ts';
 import type { CheckFinding } from '../../src/checks/finding.ts';
+import { DEFAULT_CHECK } from '../../src/mirror/settings/policy.ts';
 import { missingOf } from '../support/installed.ts';
 import { rpmRepository } from '../support/repositories/rpm-repository.ts';
 import { makeScratch } from '../support/scratch.ts';
@@ -118,7 +119,12 @@ class Trials {
       tree,
       work,
       base: how.base,
-      policy: { kinds: ['auto'], command: '', keyring: how.isSigned ? keyring : '', content },
+      policy: {
+        ...DEFAULT_CHECK,
+        kinds: ['auto'],
+        keyring: how.isSigned ? keyring : '',
+        content,
+      },
       selection: rules === undefined ? undefined : { options: rule, without: [] },
       env: {},
       inherit: [],
