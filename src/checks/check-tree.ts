@@ -10,7 +10,7 @@ import { parseClaim } from './claims.ts';
 import { askCommand } from './command.ts';
 import { compareClaims, type Progress } from './compare.ts';
 import { describeExcepted, type Excepted } from './exceptions.ts';
-import { A_FILE, type CheckFinding } from './finding.ts';
+import { A_FILE, type CheckFinding, type FindingCounts } from './finding.ts';
 import type { Kind } from './kind.ts';
 import { rpmMd } from './rpm-md.ts';
 import { choosesBySize, type Selection, selectedOf } from './selected.ts';
@@ -58,6 +58,7 @@ export interface CheckReport {
   /** The first of them. */
   findings: CheckFinding[];
   count: number;
+  counts: FindingCounts;
   /** What of them a person has excepted, which is not counted: a line for each pattern. */
   excepted: Excepted[];
   /** What a person should know, a sentence each. */
@@ -105,13 +106,13 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
     compared.missing === undefined
       ? 0
       : await judgeMissing(linesIn(compared.missing), selection, session);
-  const { list, count } = session.findings;
+  const { list, count, counts } = session.findings;
   const verified = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
   const { files, read } = compared;
   const wrong = session.findings.close();
   const { used: excepted } = session.exceptions;
   const notes = [...session.notes, ...excepted.map(describeExcepted)];
-  const found = { findings: list, count, excepted, wrong };
+  const found = { findings: list, count, counts, excepted, wrong };
   return {
     kinds,
     files,

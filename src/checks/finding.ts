@@ -1,7 +1,8 @@
 import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { NameWriter } from '../mirror/name-list.ts';
-import { readableName } from '../mirror/names.ts';
+import { nameInLine, readableName } from '../mirror/names.ts';
 import type { Exceptions } from './exceptions.ts';
+import { Places } from './places.ts';
 
 /** What can be wrong with an entry of a tree, in the word that reports have for it. */
 export type FindingKind =
@@ -30,6 +31,15 @@ export interface CheckFinding {
   by: string;
 }
 
+/** How many findings there are, in all, of each kind, and in which directories, printable. */
+export interface FindingCounts {
+  kinds: { kind: FindingKind; count: number }[];
+  directories: { directory: string; count: number }[];
+}
+
+/** How many directories a report tells apart. */
+const MOST_PLACES = 6;
+
 /** The most findings of which more than the count is kept. */
 export const MOST_FINDINGS = 100;
 
@@ -39,6 +49,8 @@ export class Findings {
   count = 0;
   readonly #path: string;
   readonly #exceptions: Exceptions;
+  readonly #kinds = new Map<FindingKind, number>();
+  readonly #places = new Places();
   #names: NameWriter | undefined;
 
   /** @param path of a new file for the names of entries that are wrong; none is made if there are none. */
@@ -51,6 +63,8 @@ export class Findings {
   add(name: string, kind: FindingKind, expected: string, found: string, by = ''): void {
     if (this.#exceptions.excepts(name, kind)) return;
     this.count += 1;
+    this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
+    if (kind !== 'command') this.#places.add(readableName(name).name);
     if (kind !== 'command' && name !== '.') {
       this.#names ??= new NameWriter(this.#path);
       this.#names.write(name);
@@ -60,6 +74,11 @@ export class Findings {
     const exact = bytes === undefined ? {} : { nameBytes: bytes };
     const source = readableName(by).name;
     this.list.push({ name: shown, ...exact, kind, expected, found, by: source });
+  }
+
+  get counts(): FindingCounts {
+    const kinds = [...this.#kinds].map(([kind, count]) => ({ kind, count }));
+    return { kinds, directories: this.#places.within(MOST_PLACES) };
   }
 
   /** Ends the names. @returns the path of their file; undefined if there are none. */
@@ -79,4 +98,13 @@ export function describeFinding({ name, kind, expected, found, by }: FindingReco
   const source = by === '' || by === name ? '' : ` (${by})`;
   if (kind === 'missing') return `${expected === A_FILE ? name : expected} is missing${source}`;
   return `${name}: ${found}, expected ${expected}${source}`;
+}
+
+/** `72 hash, 70 missing; 140 in dists, 2 in pool/x` */
+export function describeCounts({ kinds, directories }: FindingCounts): string {
+  const byKind = kinds.map(({ kind, count }) => `${count} ${kind}`).join(', ');
+  const places = directories.map(({ directory, count }) => {
+    return `${count} ${directory === '.' ? 'at the top' : `in ${nameInLine(directory)}`}`;
+  });
+  return [byKind, places.join(', ')].filter((part) => part !== '').join('; ');
 }

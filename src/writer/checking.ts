@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckReport, checkTree } from '../checks/check-tree.ts';
-import { describeFinding } from '../checks/finding.ts';
+import { describeCounts, describeFinding } from '../checks/finding.ts';
 import { selectionOf } from '../checks/selected.ts';
 import { recordVerified, verifiedIn } from '../checks/verified.ts';
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
@@ -11,7 +11,7 @@ import { isCheckWanted } from '../mirror/settings/policy.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Writer } from './writer.ts';
 
-/** How many findings a message names. */
+/** So many findings are all named in a message. */
 const FEW = 3;
 
 /** The names of the entries that the last check has found wrong, see `readNames`; not there if none are. */
@@ -76,10 +76,13 @@ export async function checkContent(
 
 /** @throws MirrorlatchError CHECK_FAILED, unless a person has said that it is to be published. */
 function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckReport): void {
-  const { findings, count } = report;
-  const shown = findings.slice(0, FEW).map(describeFinding);
-  const more = count > shown.length ? `; and ${count - shown.length} more` : '';
-  const what = `the new tree is not what it says of itself: ${shown.join('; ')}${more}`;
+  const { findings, count, counts } = report;
+  const isFew = count <= FEW;
+  const shown = findings.slice(0, isFew ? FEW : 1).map(describeFinding);
+  const found = isFew
+    ? shown.join('; ')
+    : `${count} findings (${describeCounts(counts)}), the first: ${shown.join('')}`;
+  const what = `the new tree is not what it says of itself: ${found}`;
   if (policy.check.publishesAnyway) {
     onEvent({ kind: 'problem', message: `${what}. It is published all the same` });
     return;
@@ -87,7 +90,7 @@ function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckRepo
   const root = quoteForSh(layout.root);
   const isInPlace = settings.mode === 'in-place';
   throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
-    hint: `All that was found: mirrorlatch explain ${root}. An upstream that is being updated heals by itself: sync again later. To publish it as it is, add --publish-anyway`,
+    hint: `An upstream that is being updated heals by itself: sync again later, or add --publish-anyway to publish it as it is. To see what was found: mirrorlatch explain ${root}`,
     details: { findings, count },
   });
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { MOST_FINDINGS } from '../../checks/finding.ts';
+import { describeCounts, MOST_FINDINGS } from '../../checks/finding.ts';
 import { EXIT_CODES } from '../../errors.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { CheckResult } from '../../operations/check.ts';
@@ -54,14 +54,23 @@ export function addCheck(program: Command, context: CommandContext): void {
     });
 }
 
+/** A list that is longer begins with how much there is of what. */
+const FEW = 10;
+
+function printCounts(counts: CheckResult['counts']): void {
+  printLine(describeCounts(counts));
+  printLine();
+}
+
 /** Whether the tree says nothing of itself. */
 function isNothing({ kinds, asked }: CheckResult): boolean {
   return kinds.length === 0 && !asked;
 }
 
 function printResult(result: CheckResult): void {
-  const { tree, isRight, kinds, files, read, leftOut, findings, count, notes } = result;
+  const { tree, isRight, kinds, files, read, leftOut, findings, count, counts, notes } = result;
   if (findings.length > 0) {
+    if (count > FEW) printCounts(counts);
     printTable(
       ['NAME', 'FINDING', 'EXPECTED', 'FOUND', 'SAID BY'],
       findings.map(({ name, kind, expected, found, by }) => [name, kind, expected, found, by]),
