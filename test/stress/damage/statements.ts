@@ -23,3 +23,9 @@ export async function statementsOf(tree: string): Promise<Statement[]> {
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Statement);
 }
+
+/** Those statements of a tree that are not true, one line each. */
+export async function faultsOf(tree: string): Promise<string[]> {
+  const { stdout } = await execa('python3', [script, '--faults', tree]);
+  return stdout.split('\n').filter((line) => line !== '');
+}
