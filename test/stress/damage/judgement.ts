@@ -97,15 +97,21 @@ class Judge implements Judgement {
     } else if (this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
     else {
       const lists = [...names].filter((one) => /primary\.xml/.test(one));
-      if (this.#tree.has(name) || lists.some((one) => this.#tree.isFile(one)))
-        this.#want([name], 'missing', 'not-regular');
+      if (lists.some((one) => this.#begins(one))) this.#want([name], 'missing');
     }
+  }
+
+  /** A symlink to what is no file of the tree is not overlooked. */
+  #begins(name: string): boolean {
+    return this.#tree.isFile(name) || this.#tree.leadsAstray(name);
   }
 
   async #judgeReleases(suite: string, names: ReadonlySet<string>): Promise<void> {
     const [release, signature, clear] = ['Release', 'Release.gpg', 'InRelease'].map((one) =>
       posix.join(suite, one),
     ) as [string, string, string];
+    for (const name of names)
+      if (OF_PART.test(name) && this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
     for (const name of [release, clear]) {
       if (this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
       const states = this.#statesOf(name);
@@ -127,7 +133,7 @@ class Judge implements Judgement {
       this.#want([release], 'missing');
     else if (!this.#tree.isFile(clear) && !this.#tree.leadsAstray(clear)) {
       const begins = [...names].filter((one) => /\/(Packages(\.[gx]z)?|Release)$/.test(one));
-      if (begins.some((one) => this.#tree.isFile(one))) this.#want([release], 'missing');
+      if (begins.some((one) => this.#begins(one))) this.#want([release], 'missing');
     }
   }
 
