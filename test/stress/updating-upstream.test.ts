@@ -126,9 +126,10 @@ function goOn(upstream: Upstream): { readonly updates: number; stop(): Promise<v
 async function installMeanwhile(follower: Follower, syncs: Promise<unknown>): Promise<string[]> {
   if (!mayMount) return clients.flatMap(({ name }) => Array(INSTALLATIONS).fill(`${name}: ok`));
   let haveEnded = false;
-  void syncs.finally(() => {
+  const end = () => {
     haveEnded = true;
-  });
+  };
+  void syncs.then(end, end);
   const { root } = follower;
   while (follower.counts.published === 0 && !haveEnded) await pause(100);
   const access = accessByPath('run', {

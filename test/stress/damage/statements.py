@@ -88,7 +88,7 @@ def of_repomd(tree, name):
         about = os.path.join(top, part["location"].get("href"))
         said = {"by": name, "about": about, "depth": "always"}
         yield {**said, "size": int(part["size"].text), "sha256": part["checksum"].text}
-        if data.get("type") == "primary":
+        if data.get("type") == "primary" and os.path.exists(os.path.join(tree, about)):
             yield from of_primary(tree, about, top)
 
 
