@@ -1,10 +1,10 @@
 #!/bin/sh
 # Runs the complete stress tests, of which scripts/test.sh runs a sample. They kill syncs, in-place syncs and adoptions
 # at every system call that changes the disk, cut the power at random moments, read bare, guarded and behind a gate
-# while syncs publish and prune, damage repositories at random, load the HTTP server, let two hosts compete for one
-# mirror, and let everything happen at once.
+# while syncs publish and prune, damage repositories at random, sync an upstream that updates itself, load the HTTP
+# server, let two hosts compete for one mirror, and let everything happen at once.
 #
-#   sh scripts/stress.sh [damage|gate-readers|http-load|kill|kill-in-place|power-cut|prune-readers|torn-read|turmoil|two-hosts]...
+#   sh scripts/stress.sh [damage|gate-readers|http-load|kill|kill-in-place|power-cut|prune-readers|torn-read|turmoil|two-hosts|updating-upstream]...
 #
 # This takes some hours on two cores, and needs root for loop devices and namespaces. MIRRORLATCH_STRESS_SEED=N in the
 # environment changes the random moments. Missing programs are installed with apt-get.
@@ -14,7 +14,7 @@ CDPATH='' cd -- "$(dirname -- "$0")/.."
 
 for name in "$@"; do
   [ -e "test/stress/$name.test.ts" ] || stop "there is no stress test $name" \
-    'usage: sh scripts/stress.sh [damage|gate-readers|http-load|kill|kill-in-place|power-cut|prune-readers|torn-read|turmoil|two-hosts]...'
+    'usage: sh scripts/stress.sh [damage|gate-readers|http-load|kill|kill-in-place|power-cut|prune-readers|torn-read|turmoil|two-hosts|updating-upstream]...'
 done
 [ "$(id -u)" = 0 ] || stop 'run this as root: it needs loop devices and namespaces.'
 

@@ -119,12 +119,7 @@ class Trials {
       tree,
       work,
       base: how.base,
-      policy: {
-        ...DEFAULT_CHECK,
-        kinds: ['auto'],
-        keyring: how.isSigned ? keyring : '',
-        content,
-      },
+      policy: { ...DEFAULT_CHECK, kinds: ['auto'], keyring: how.isSigned ? keyring : '', content },
       selection: rules === undefined ? undefined : { options: rule, without: [] },
       env: {},
       inherit: [],

@@ -6,8 +6,8 @@ import { nameIn } from '../claims.ts';
 import { A_FILE } from '../finding.ts';
 import type { Kind } from '../kind.ts';
 import type { Session } from '../session.ts';
-import { faultOfSignature } from '../signature.ts';
 import { parseRelease, type Release, type ReleaseFile } from './release.ts';
+import { checkSigned } from './signed.ts';
 import { Stanzas } from './stanzas.ts';
 
 /** Archives of Debian packages, as apt reads them (https://wiki.debian.org/DebianRepository/Format). */
@@ -80,7 +80,7 @@ async function readRelease(name: string, session: Session): Promise<string[]> {
   if (unread !== undefined)
     session.malformed(name, `the line ${JSON.stringify(unread.slice(0, 80))}`);
   checkAge(name, release, session);
-  await checkSignature(name, session);
+  await checkSigned(name, lines, session);
   const groups = new Map<string, ReleaseFile[]>();
   for (const file of release.files) {
     const path = nameIn('.', file.path);
@@ -191,26 +191,6 @@ function isSameAsBefore(name: string, { options: { base }, files }: Session): bo
   const before = lstatIfThere(path);
   if (!before?.isFile() || before.size !== file.stats.size) return false;
   return readFileSync(path).equals(readFileSync(file.path));
-}
-
-async function checkSignature(name: string, session: Session): Promise<void> {
-  if (!session.wantsSignatures) return;
-  const file = session.files.find(name);
-  if (typeof file === 'string') return;
-  const expected = 'a signature by a key of the keyring';
-  if (posix.basename(name) === 'InRelease') {
-    const fault = await faultOfSignature([file], session);
-    if (fault !== undefined) session.findings.add(name, 'signature', expected, fault, name);
-    return;
-  }
-  const beside = `${name}.gpg`;
-  const signature = session.files.find(beside);
-  if (typeof signature === 'object') {
-    const fault = await faultOfSignature([signature, file], session);
-    if (fault !== undefined) session.findings.add(beside, 'signature', expected, fault, beside);
-  } else if (!session.files.isThere(posix.join(posix.dirname(name), 'InRelease'))) {
-    session.findings.add(name, 'signature', expected, 'neither Release.gpg nor InRelease', name);
-  }
 }
 
 /** Says of each file that an index names what it is. */

@@ -163,6 +163,45 @@ const DAMAGES: [what: string, damage: Damage, findings: RegExp[]][] = [
     [/^signature .*\/InRelease$/],
   ],
   [
+    'an InRelease with lines after its signature',
+    (at) => appendFileSync(join(at, `${SUITE}/InRelease`), '\n'),
+    [/^malformed .*\/InRelease$/],
+  ],
+  [
+    'an InRelease with a line before its text',
+    (at) => {
+      const path = join(at, `${SUITE}/InRelease`);
+      writeFileSync(path, `inserted\n${readFileSync(path, 'utf8')}`);
+    },
+    [/^malformed .*\/InRelease$/],
+  ],
+  [
+    'an InRelease that is there twice in itself',
+    (at) => {
+      const path = join(at, `${SUITE}/InRelease`);
+      appendFileSync(path, readFileSync(path));
+    },
+    [/^malformed .*\/InRelease$/],
+  ],
+  [
+    'a Release.gpg with more than its signature, and no InRelease',
+    (at) => {
+      rmSync(join(at, `${SUITE}/InRelease`));
+      appendFileSync(join(at, `${SUITE}/Release.gpg`), 'more\n');
+    },
+    [/^malformed .*\/Release.gpg$/],
+  ],
+  [
+    'a Release.gpg in binary form, and no InRelease',
+    async (at) => {
+      rmSync(join(at, `${SUITE}/InRelease`));
+      const path = join(at, `${SUITE}/Release.gpg`);
+      await execa('gpg', ['--yes', '--output', `${path}.bin`, '--dearmor', path]);
+      renameSync(`${path}.bin`, path);
+    },
+    [/^malformed .*\/Release.gpg$/],
+  ],
+  [
     'no signature at all',
     (at) => {
       for (const name of ['InRelease', 'Release.gpg']) rmSync(join(at, SUITE, name));
@@ -212,6 +251,17 @@ test.for(DAMAGES)('%s is found', async ([, damage, findings]) => {
   const found = wrong(await check(directory));
   expect(found.length, found.join('\n')).toBe(findings.length);
   for (const [at, finding] of findings.entries()) expect(found[at]).toMatch(finding);
+});
+
+test('what apt takes of a signed text is right: spaces, two signatures, and a foreign Release.gpg', async () => {
+  const directory = await archive();
+  const [clear, detached] = ['InRelease', 'Release.gpg'].map((one) => join(directory, SUITE, one));
+  if (clear === undefined || detached === undefined) throw new Error('there are two');
+  const text = readFileSync(clear, 'utf8');
+  const signature = text.slice(text.indexOf('-----BEGIN PGP SIGNATURE'));
+  writeFileSync(clear, `${text}${signature}`.replaceAll(/-----$/gm, '-----  ').trimEnd());
+  appendFileSync(detached, 'more\n');
+  expect(await check(directory)).toMatchObject({ isRight: true });
 });
 
 test.for([
