@@ -97,7 +97,7 @@ class Judge implements Judgement {
     } else if (this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
     else {
       const lists = [...names].filter((one) => /primary\.xml/.test(one));
-      if (lists.some((one) => this.#begins(one))) this.#want([name], 'missing');
+      if (lists.some((one) => this.#begins(one))) this.#want([name], 'missing', 'not-regular');
     }
   }
 
