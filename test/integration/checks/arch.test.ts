@@ -19,6 +19,7 @@ import { expectFailure } from '../../support/expect-failure.ts';
 import { flipBit } from '../../support/flip-bit.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runForJson, runProgram } from '../../support/program.ts';
+import { pacman } from '../../support/repositories/pacman.ts';
 import { makeKey, type SigningKey } from '../../support/repositories/signed-archive.ts';
 import { makeScratch, scratchDirectory } from '../../support/scratch.ts';
 
@@ -28,7 +29,7 @@ const original = join(scratch.path, 'parts');
 let key: SigningKey;
 let otherKey: SigningKey;
 
-const fileOf = (name: string) => `${name}-1.0-1-any.pkg.tar`;
+const fileOf = (name: string, version = '1.0') => `${name}-${version}-1-any.pkg.tar`;
 
 beforeAll(async () => {
   if (why !== '') return;
@@ -44,13 +45,20 @@ beforeAll(async () => {
 
 afterAll(() => scratch.remove());
 
-async function makePackage(directory: string, name: string): Promise<void> {
+async function makePackage(directory: string, name: string, version = '1.0'): Promise<void> {
   const tree = join(scratch.path, 'work', name);
   mkdirSync(join(tree, 'usr/share'), { recursive: true });
   writeFileSync(join(tree, 'usr/share', name), `content of ${name}\n`);
-  const info = `pkgname = ${name}\npkgver = 1.0-1\npkgdesc = a test\nsize = 1\narch = any\n`;
+  const info = `pkgname = ${name}\npkgver = ${version}-1\npkgdesc = a test\nsize = 1\narch = any\n`;
   writeFileSync(join(tree, '.PKGINFO'), info);
-  await execa('bsdtar', ['-C', tree, '-cf', join(directory, fileOf(name)), '.PKGINFO', 'usr']);
+  await execa('bsdtar', [
+    '-C',
+    tree,
+    '-cf',
+    join(directory, fileOf(name, version)),
+    '.PKGINFO',
+    'usr',
+  ]);
 }
 
 /** Makes the database of a repository anew, of all packages that it has. */
@@ -349,4 +357,39 @@ test(`several kinds in one tree are each checked${why}`, async ({ skip }) => {
     'hash images/alpha-1.0-1-any.pkg.tar',
     'missing parts/beta-1.0-1-any.pkg.tar',
   ]);
+});
+
+const whyNoPacman = why || whyNotInstalled('pacman');
+
+test(`pacman goes on while its upstream is in the middle of an update${whyNoPacman}`, async ({
+  skip,
+}) => {
+  if (whyNoPacman !== '') skip();
+  const at = await repository();
+  const [tree, root, state] = ['..', '../../mirror', '../../state'].map((path) => join(at, path));
+  if (tree === undefined || root === undefined || state === undefined) throw new Error();
+  mkdirSync(state);
+  pacman.configure(state, `file://${root}/current/parts`);
+  const words = ['--config', 'pacman.conf', '--noconfirm'];
+  const download = async () => {
+    rmSync(join(state, 'cache', fileOf('beta')), { force: true });
+    await execa('pacman', [...words, '-Sy'], { cwd: state });
+    const result = await execa('pacman', [...words, '-Sw', 'beta'], { cwd: state, reject: false });
+    return { exitCode: result.exitCode, files: readdirSync(join(state, 'cache')) };
+  };
+  const sync = (check: string) =>
+    runProgram(['sync', tree, root, '--check', check, '--allow-shrink', '--retries', '0']);
+  expect((await sync('auto')).exitCode).toBe(0);
+  await makePackage(at, 'beta', '2.0');
+  rmSync(beta(at));
+  await addAll(at, 'gz');
+  renameSync(join(at, fileOf('beta', '2.0')), join(at, '../../late'));
+  expectFailure(await sync('auto'), 65, /beta-2.0-1-any.pkg.tar is missing/);
+  expect(await download()).toEqual({ exitCode: 0, files: [fileOf('beta')] });
+  // Without the check, readers have what is not there.
+  expect((await sync('none')).exitCode).toBe(0);
+  expect(await download()).toEqual({ exitCode: 1, files: [] });
+  renameSync(join(at, '../../late'), join(at, fileOf('beta', '2.0')));
+  expect((await sync('auto')).exitCode).toBe(0);
+  expect(await download()).toEqual({ exitCode: 0, files: [fileOf('beta', '2.0')] });
 });
