@@ -431,6 +431,25 @@ describe('a hook', () => {
     expect(mirror.snapshots()).toEqual(['first', 'fourth', 'second']);
   });
 
+  test('I9: of a mirror in place, which a killed sync leaves behind, is named by the next one', async () => {
+    const home = scratchDirectory();
+    const mirror = hooked(smallMirror({ home }), { 'before-publish': 'sleep 1000 & sleep 1000' });
+    await expectSuccess(runProgram(['init', mirror.root, '--in-place']));
+    onTestFinished(() => {
+      for (const pid of sleepersOf(mirror)) process.kill(pid, 'SIGKILL');
+    });
+    const running = mirror.start('sync', 'm');
+    await eventually(() => expect(sleepersOf(mirror).length).toBeGreaterThanOrEqual(2));
+    running.kill('SIGKILL');
+    await running.result;
+    mirror.configure({});
+    // What the hook has started goes on, and is a reader as any.
+    expectFailure(await mirror.run('sync', 'm', '--drain', '0'), 75, /readers are inside: .*sleep/);
+    for (const pid of sleepersOf(mirror)) process.kill(pid, 'SIGKILL');
+    await expectSuccess(mirror.run('sync', 'm'));
+    expect(inPlaceMirror(mirror).record()).toMatchObject({ state: 'open' });
+  });
+
   test('before the publication cannot wait for the writer that waits for it', async () => {
     const again = `'${launcher}' sync m --wait 1h`;
     const mirror = hooked(await twoSnapshots(), { 'before-publish': again });
