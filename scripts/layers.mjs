@@ -32,9 +32,11 @@ const ROOMS = {
   'operations':        ['writer checks mirror rsync system', 'A verb stands on writer/ and knows neither push nor readers.'],
   'operations/doctor/namespaces.ts': ['node: errors.ts operations/doctor/check.ts reader/script.ts system', 'It tries what every guard does, by the reader itself.'],
   'writer':            ['checks reader/script.ts mirror rsync system', 'writer/ knows no verb. Of readers it knows the script that it puts in place.'],
-  'checks':            ['checks/alpine checks/apt mirror rsync system', 'A check looks at a tree, and knows nobody who publishes it.'],
+  'checks':            ['checks/alpine checks/apt checks/npm checks/pypi mirror rsync system', 'A check looks at a tree, and knows nobody who publishes it.'],
   'checks/alpine':     ['checks mirror system', 'One kind of repository.'],
   'checks/apt':        ['checks mirror system', 'One kind of repository.'],
+  'checks/npm':        ['checks mirror system', 'One kind of repository.'],
+  'checks/pypi':       ['checks mirror system', 'One kind of repository.'],
   'reader':            ['mirror system', 'reader/ reads and holds: it never reaches the writer.'],
   'mirror':            ['rsync system', 'mirror/ knows what lies on disk, not who uses it.'],
   'rsync':             ['system', 'rsync/ knows rsync, not mirrors.'],
@@ -47,6 +49,7 @@ const ROOMS = {
 
 /** A package is imported by one file (undici has its types declared in another), which otherwise keeps to its folder's line. */
 const PACKAGES = {
+  'checks/json.ts': '@streamparser/json',
   'cli/markdown.ts': 'marked wrap-ansi',
   'cli/output.ts': 'picocolors',
   'cli/table.ts': 'cli-table3',

@@ -12,6 +12,8 @@ import { compareClaims, type Progress } from './compare.ts';
 import { describeExcepted, type Excepted } from './exceptions.ts';
 import { A_FILE, type CheckFinding, type FindingCounts } from './finding.ts';
 import type { Kind } from './kind.ts';
+import { npm } from './npm/npm.ts';
+import { pypi } from './pypi/pypi.ts';
 import { rpmMd } from './rpm-md.ts';
 import { choosesBySize, type Selection, selectedOf } from './selected.ts';
 import { Session } from './session.ts';
@@ -23,6 +25,8 @@ const KINDS: { readonly [Name in CheckKind]: Kind } = {
   'rpm-md': rpmMd,
   arch,
   alpine,
+  pypi,
+  npm,
 };
 
 export interface CheckRequest {

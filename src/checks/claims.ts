@@ -1,15 +1,31 @@
 import { posix } from 'node:path';
 import { NameWriter } from '../mirror/name-list.ts';
 import { keyOf } from '../mirror/sums/lines.ts';
-import { PACKAGE_HASHES } from './alpine/package-hash.ts';
 
-/** The checksums that repositories use, by the names that Node has for them, and those of packages of apk. */
-const ALGORITHMS = [
-  ...(['sha512', 'sha256', 'sha384', 'sha224', 'sha1', 'md5'] as const),
-  ...PACKAGE_HASHES,
-];
+/**
+ * The digits of the checksums that repositories use, by the names that Node has for them; the best first, and those of
+ * packages of apk.
+ */
+const DIGITS = {
+  sha512: 128,
+  sha256: 64,
+  sha384: 96,
+  sha224: 56,
+  'sha3-512': 128,
+  'sha3-384': 96,
+  'sha3-256': 64,
+  'sha3-224': 56,
+  blake2b512: 128,
+  blake2s256: 64,
+  sha1: 40,
+  md5: 32,
+  'apk-sha1': 40,
+  'apk-sha256': 64,
+} as const;
 
-type Algorithm = (typeof ALGORITHMS)[number];
+type Algorithm = keyof typeof DIGITS;
+
+const ALGORITHMS = Object.keys(DIGITS) as Algorithm[];
 
 export interface Checksum {
   algorithm: Algorithm;
@@ -76,19 +92,28 @@ export function nameIn(directory: string, path: string): string | undefined {
 
 /** A checksum as a repository writes it; undefined for what is none. */
 export function checksumOf(algorithm: string, hex: string): Checksum | undefined {
-  const name = algorithm.toLowerCase().replace(/^sha-/, 'sha').replace(/^sha$/, 'sha1');
-  const known = ALGORITHMS.find((one) => one === name);
+  const name = algorithm.toLowerCase();
+  const known = ALGORITHMS.find((one) => one === (NAMES[name] ?? name.replace(/^sha-/, 'sha')));
   if (known === undefined || hex.length !== DIGITS[known]) return undefined;
   return /^[0-9a-fA-F]+$/.test(hex) ? { algorithm: known, hex: hex.toLowerCase() } : undefined;
 }
 
-const DIGITS: Readonly<Record<Algorithm, number>> = {
-  sha512: 128,
-  sha256: 64,
-  sha384: 96,
-  sha224: 56,
-  sha1: 40,
-  md5: 32,
-  'apk-sha1': 40,
-  'apk-sha256': 64,
+/** What createrepo_c(8) and the hashlib of Python call them. */
+const NAMES: Readonly<Record<string, string>> = {
+  sha: 'sha1',
+  sha3_512: 'sha3-512',
+  sha3_384: 'sha3-384',
+  sha3_256: 'sha3-256',
+  sha3_224: 'sha3-224',
+  blake2b: 'blake2b512',
+  blake2s: 'blake2s256',
 };
+
+/** The best of some checksums of one file; undefined if none is known. @param sums by their algorithms, in hexadecimal. */
+export function bestOf(
+  sums: Iterable<readonly [algorithm: string, hex: string]>,
+): Checksum | undefined {
+  const known = [...sums].flatMap(([algorithm, hex]) => checksumOf(algorithm, hex) ?? []);
+  const rank = ({ algorithm }: Checksum) => ALGORITHMS.indexOf(algorithm);
+  return known.sort((left, right) => rank(left) - rank(right))[0];
+}

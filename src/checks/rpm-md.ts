@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { type Checksum, checksumOf } from './claims.ts';
+import { withoutEntities } from './entities.ts';
 import type { Kind } from './kind.ts';
 import type { Session } from './session.ts';
 import { faultOfSignature } from './signature.ts';
@@ -101,22 +102,8 @@ function readPackage(text: string, name: string, top: string, session: Session):
 
 function hrefIn(text: string): string | undefined {
   const href = /<location\b[^>]*\bhref="([^"]*)"/.exec(text)?.[1];
-  return href?.replaceAll(/&(\w+|#\d+|#x[0-9a-fA-F]+);/g, (whole, entity: string) => {
-    const [, hex, digits] = /^#(?:x([0-9a-fA-F]+)|(\d+))$/.exec(entity) ?? [];
-    const code = hex === undefined ? Number(digits) : Number.parseInt(hex, 16);
-    if (code > 0 && code < 0x110000)
-      return Buffer.from(String.fromCodePoint(code)).toString('latin1');
-    return ENTITIES[entity] ?? whole;
-  });
+  return href === undefined ? href : withoutEntities(href);
 }
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  amp: '&',
-  lt: '<',
-  gt: '>',
-  quot: '"',
-  apos: "'",
-};
 
 function checksumIn(element: string): Checksum | undefined {
   const [, type = '', hex = ''] =

@@ -3,7 +3,7 @@ import { errnoOf } from '../errors.ts';
 import { type Claim, ClaimWriter, nameIn } from './claims.ts';
 import { Exceptions } from './exceptions.ts';
 import { A_FILE, Findings } from './finding.ts';
-import { linesOf, Malformed, TreeFiles } from './tree-files.ts';
+import { type FoundFile, linesOf, Malformed, TreeFiles } from './tree-files.ts';
 
 /** How a tree is to be checked. */
 export interface SessionOptions {
@@ -77,20 +77,41 @@ export class Session {
    * there, is a finding.
    */
   async readLines(name: string, onLines: (lines: readonly string[]) => void): Promise<void> {
-    const { signal } = this.options;
+    const fault = await this.read(name, async (content) => {
+      for await (const lines of linesOf(content)) onLines(lines);
+    });
+    if (fault !== undefined) this.malformed(name, fault);
+  }
+
+  /**
+   * Reads a file of the tree, without its compression. What cannot be read, or is not there, is a finding.
+   *
+   * @param use may throw Malformed.
+   * @returns why it cannot be understood; undefined if it can.
+   */
+  async read(
+    name: string,
+    use: (content: AsyncIterable<Buffer>) => Promise<void>,
+  ): Promise<string | undefined> {
     const file = this.files.find(name);
     if (typeof file === 'string') {
       const found = file === 'missing' ? 'nothing' : 'something else';
       this.findings.add(name, file, A_FILE, found);
-      return;
+      return undefined;
     }
     try {
-      for await (const lines of linesOf(this.files.contentOf(name, file))) {
-        signal.throwIfAborted();
-        onLines(lines);
-      }
+      await use(this.#contentOf(name, file));
     } catch (error) {
+      if (error instanceof Malformed) return error.message;
       this.unreadable(name, error);
+    }
+    return undefined;
+  }
+
+  async *#contentOf(name: string, file: FoundFile): AsyncGenerator<Buffer> {
+    for await (const chunk of this.files.contentOf(name, file)) {
+      this.options.signal.throwIfAborted();
+      yield chunk;
     }
   }
 

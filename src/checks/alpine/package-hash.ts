@@ -3,7 +3,7 @@ import { type FoundFile, linesOf, Malformed, type TreeFiles } from '../tree-file
 import { filesIn, type Part, partsIn } from './parts.ts';
 
 /** The checksums of packages that an index of apk has: of what controls a package, which has that of its data. */
-export const PACKAGE_HASHES = ['apk-sha1', 'apk-sha256'] as const;
+const PACKAGE_HASHES = ['apk-sha1', 'apk-sha256'] as const;
 
 type PackageHash = (typeof PACKAGE_HASHES)[number];
 

@@ -1,0 +1,130 @@
+import { posix } from 'node:path';
+import type { Kind } from '../kind.ts';
+import type { Session } from '../session.ts';
+import { HtmlPage } from './html-page.ts';
+import { isJsonIndex, readJsonPage } from './json-page.ts';
+import { indexOf, isSimple, normalized, placesOf } from './names.ts';
+import { Places } from './places.ts';
+import type { OnPage, ReleaseFile } from './release.ts';
+
+/** Indexes of Python packages, as pip reads them (PEP 503, and PEP 691 in JSON). */
+export const pypi: Kind = {
+  name: 'pypi',
+  what: 'simple index of Python packages',
+  patterns: ['index.html', 'index.v1_html', 'index.v1_json', 'index.json'],
+  begins: () => true,
+  async read(beginnings, session) {
+    const indexes = new Indexes(session);
+    for (const name of beginnings) await indexes.read(name);
+    return await indexes.end();
+  },
+};
+
+/** The names of pages, as bandersnatch has them. Web servers choose between them by what a client accepts. */
+const PAGES = ['index.html', 'index.v1_html', 'index.v1_json', 'index.json'];
+
+/** The indexes of one tree, each in a directory of its own. */
+class Indexes {
+  readonly #session: Session;
+  readonly #places: Places;
+  /** The directories of those that are there. */
+  readonly #found = new Set<string>();
+  /** Pages at the top of what may be an index by its name, but do not say so. */
+  readonly #lists: string[] = [];
+  /** Pages that cannot be understood, where there may be an index. */
+  readonly #broken: { name: string; fault: string }[] = [];
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#places = new Places(session);
+  }
+
+  async read(name: string): Promise<void> {
+    if (!this.#session.files.isThere(name)) return;
+    if (name.endsWith('json')) await this.#readJson(name);
+    else await this.#readHtml(name, name.endsWith('.v1_html'));
+  }
+
+  /** @returns how many there are. */
+  async end(): Promise<number> {
+    for (const name of this.#lists)
+      if (this.#found.has(posix.dirname(name))) await this.#readHtml(name, true);
+    for (const { name, fault } of this.#broken) {
+      const directory = posix.dirname(name);
+      const isOne = [directory, indexOf(directory)].some((index) => this.#found.has(index));
+      if (isOne) this.#session.malformed(name, fault);
+    }
+    return this.#found.size;
+  }
+
+  async #readHtml(name: string, isIndex: boolean): Promise<void> {
+    const page = new HtmlPage(name, isIndex, this.#onPage(name));
+    const fault = await this.#session.read(name, (content) => page.read(content));
+    this.#judge(name, page.isIndex, fault);
+    const isList = fault === undefined && !page.isIndex && isSimple(posix.dirname(name));
+    if (isList) this.#lists.push(name);
+  }
+
+  async #readJson(name: string): Promise<void> {
+    let isIndex = name.endsWith('.v1_json');
+    let fault: string | undefined;
+    if (!isIndex)
+      fault = await this.#session.read(name, async (content) => {
+        isIndex = await isJsonIndex(content);
+      });
+    if (isIndex)
+      fault = await this.#session.read(name, (content) =>
+        readJsonPage(content, name, this.#onPage(name)),
+      );
+    this.#judge(name, isIndex, fault);
+  }
+
+  #judge(name: string, isIndex: boolean, fault: string | undefined): void {
+    if (fault === undefined) return;
+    const directory = posix.dirname(name);
+    if (isIndex) this.#session.malformed(name, fault);
+    else if ([directory, indexOf(directory)].some(isSimple)) this.#broken.push({ name, fault });
+  }
+
+  #onPage(name: string): OnPage {
+    const directory = posix.dirname(name);
+    return {
+      file: (file) => {
+        this.#found.add(indexOf(directory));
+        this.#claim(file, name);
+      },
+      project: (project) => {
+        this.#found.add(directory);
+        this.#missProject(directory, project, name);
+      },
+    };
+  }
+
+  #claim({ link, size, sum, metadata }: ReleaseFile, by: string): void {
+    const place = this.#places.of(link, by);
+    if (place === undefined) return;
+    const isRead = this.#session.options.content;
+    this.#session.claim('.', place, { size, sum: isRead ? sum : undefined, by });
+    if (metadata === undefined) return;
+    const known = metadata === 'unknown' ? undefined : metadata;
+    this.#session.claim('.', `${place}.metadata`, { size: undefined, sum: known, by });
+  }
+
+  /** A list names projects, each of which has a page of any form. */
+  #missProject(directory: string, project: string, by: string): void {
+    if (!/^[^/\0]+$/.test(project) || /^\.\.?$/.test(project)) {
+      this.#session.malformed(by, `it names the project ${JSON.stringify(project)}`);
+      return;
+    }
+    const places = placesOf(project).map((place) => posix.join(directory, place));
+    const isThere = places.some((place) =>
+      PAGES.some((page) => this.#session.files.isThere(posix.join(place, page))),
+    );
+    if (isThere) return;
+    // A list in HTML has the names of directories, and one in JSON those of people.
+    const [place, page] = by.endsWith('json')
+      ? [normalized(project), posix.basename(by)]
+      : [project, 'index.html'];
+    this.#session.claim(directory, `${place}/${page}`, { size: undefined, sum: undefined, by });
+  }
+}
