@@ -19,7 +19,7 @@ export interface Wheel {
   metadata: Buffer;
 }
 
-export const projects = ['alpha', 'beta-more'];
+const projects = ['alpha', 'beta-more'];
 
 /** Makes a wheel of each project. @param work an empty directory. */
 export async function makeWheels(work: string): Promise<Wheel[]> {
