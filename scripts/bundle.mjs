@@ -35,6 +35,7 @@ const { metafile } = await bundle('dist/bin', {
   'run.bundle': 'src/cli/run-alone.ts',
   'run-by-url': 'src/start-bundle.ts',
   'run-by-url.bundle': 'src/cli/run-by-url-alone.ts',
+  'hash-worker': 'src/checks/hash-worker.ts',
 });
 
 // They are read as latin1, see compileBundle. esbuild escapes all but templates with a tag, and the licences at the end.

@@ -34,6 +34,8 @@ const ROOMS = {
   'writer':            ['checks reader/script.ts mirror rsync system', 'writer/ knows no verb. Of readers it knows the script that it puts in place.'],
   'checks':            ['checks/alpine checks/apt checks/npm checks/pypi mirror rsync system', 'A check looks at a tree, and knows nobody who publishes it.'],
   'checks/alpine':     ['checks mirror system', 'One kind of repository.'],
+  'checks/hash-file.ts': ['node: checks/claims.ts', 'hash-file.ts also runs in threads, where nothing else is loaded.'],
+  'checks/hash-worker.ts': ['node: errors.ts checks/hash-file.ts checks/hash-threads.ts', 'hash-worker.ts is a thread: it hashes, and loads nothing else.'],
   'checks/apt':        ['checks mirror system', 'One kind of repository.'],
   'checks/npm':        ['checks mirror system', 'One kind of repository.'],
   'checks/pypi':       ['checks mirror system', 'One kind of repository.'],

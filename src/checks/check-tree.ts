@@ -3,6 +3,7 @@ import { MirrorlatchError } from '../errors.ts';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
 import { type Line, linesIn, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
 import { failureOf, find } from '../system/find.ts';
+import { optimizeCode } from '../system/heap.ts';
 import { alpine } from './alpine/alpine.ts';
 import { apt } from './apt/apt.ts';
 import { arch } from './arch.ts';
@@ -93,6 +94,8 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const asked = policy.command !== '';
   // First: what it changes, which it should not, is then checked as well.
   if (asked) await askCommand(policy, tree, request.env, session);
+  // Millions of lines are parsed.
+  optimizeCode();
   const kinds: CheckReport['kinds'] = [];
   const beginnings = await findBeginnings(request, session);
   for (const [kind, names] of beginnings) {

@@ -3,16 +3,15 @@ import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { NameWriter } from '../mirror/name-list.ts';
+import { readableName } from '../mirror/names.ts';
 import { joined, type Line, linesIn, nameOfKey } from '../mirror/sums/lines.ts';
 import { Turns } from '../system/event-loop.ts';
 import { InParallel } from '../system/in-parallel.ts';
 import { type Hasher, isPackageHash, packageHasher } from './alpine/package-hash.ts';
 import { type Checksum, type Claim, parseClaim, showClaim, showSum } from './claims.ts';
+import { type Hashed, HashThreads, MOST_THREADS } from './hash-threads.ts';
 import type { Session } from './session.ts';
 import type { FoundFile, TreeFiles } from './tree-files.ts';
-
-/** How many files are read at a time: a disk has more than one in its queue. */
-const JOBS = 4;
 
 /** What of a check has been done. */
 export interface Progress {
@@ -153,6 +152,17 @@ function isRight(name: string, { sum, by }: Claim, hex: string, { findings }: Se
   return false;
 }
 
+/** How much a thread reads before it is asked again: enough that the asking takes no time. */
+const BATCH_BYTES = 8 * 1024 ** 2;
+const BATCH_FILES = 200;
+
+/** A file that is to be read. */
+interface Unread {
+  key: string;
+  found: FoundFile;
+  claims: Claim[];
+}
+
 async function readAll(
   reading: string,
   total: { files: number; bytes: number },
@@ -160,58 +170,112 @@ async function readAll(
   session: Session,
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
+  const { signal } = session.options;
   const done = { files: 0, bytes: 0 };
   const tell = () => onProgress({ ...done, totalFiles: total.files, totalBytes: total.bytes });
-  const jobs = new InParallel(JOBS);
-  for (const { key, said } of joined([linesIn(reading)])) {
-    const claims = (said[0] ?? []).map(parseClaim);
-    await jobs.start(async () => {
-      const name = nameOfKey(key);
-      const found = session.files.find(name);
-      if (typeof found === 'string') return;
-      const algorithms = [...new Set(claims.flatMap(({ sum }) => sum?.algorithm ?? []))];
-      const sums = await hashesOf(found, algorithms, session, (bytes) => {
-        done.bytes += bytes;
-        tell();
-      }).catch((error: unknown) => {
-        const errno = errnoOf(error);
-        if (errno === undefined || !UNREADABLE.includes(errno)) throw error;
-        session.findings.add(name, 'unreadable', 'content', errno, claims[0]?.by);
-        return [];
-      });
-      done.files += 1;
-      tell();
-      for (const sum of sums) {
-        const own = claims.filter((claim) => claim.sum?.algorithm === sum.algorithm);
-        const isGood = own.every((claim) => isRight(name, claim, sum.hex, session));
-        if (isGood) writeVerified(verified, key, found, sum);
-      }
-    });
+  const threads = new HashThreads();
+  const jobs = new InParallel(MOST_THREADS);
+  const onBytes = (bytes: number) => {
+    done.bytes += bytes;
+    tell();
+  };
+  const onHashed = (file: Unread, hashed: Hashed | undefined) => {
+    done.files += 1;
+    tell();
+    if (hashed !== undefined) judgeContent(file, hashed, verified, session);
+  };
+  const readHere = async (file: Unread) => onHashed(file, await hashHere(file, session, onBytes));
+  const readThere = async (batch: readonly Unread[]) => {
+    const requests = batch.map((file) => ({
+      path: file.found.path,
+      algorithms: algorithmsFor(file),
+    }));
+    const hashed = await threads.hash(requests, signal, onBytes);
+    for (const [index, file] of batch.entries()) onHashed(file, hashed[index]);
+  };
+  try {
+    for (const batch of batchesIn(reading, session)) {
+      const own = batch.filter((file) => algorithmsFor(file).some(isPackageHash));
+      const others = batch.filter((file) => !own.includes(file));
+      if (others.length > 0) await jobs.start(() => readThere(others));
+      for (const file of own) await jobs.start(() => readHere(file));
+    }
+    await jobs.end();
+  } finally {
+    await threads.end();
   }
-  await jobs.end();
+}
+
+function algorithmsFor({ claims }: Unread): Checksum['algorithm'][] {
+  return [...new Set(claims.flatMap(({ sum }) => sum?.algorithm ?? []))];
+}
+
+/** The files of a list, some at a time. */
+function* batchesIn(reading: string, { files }: Session): Generator<Unread[]> {
+  let batch: Unread[] = [];
+  let bytes = 0;
+  for (const { key, said } of joined([linesIn(reading)])) {
+    const found = files.find(nameOfKey(key));
+    if (typeof found === 'string') continue;
+    batch.push({ key, found, claims: (said[0] ?? []).map(parseClaim) });
+    bytes += Number(found.stats.size);
+    if (batch.length < BATCH_FILES && bytes < BATCH_BYTES) continue;
+    yield batch;
+    batch = [];
+    bytes = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** @throws Error for a file that has vanished, or whatever else is no state of a disk. */
+function judgeContent(
+  { key, found, claims }: Unread,
+  hashed: Hashed,
+  verified: NameWriter,
+  session: Session,
+): void {
+  const name = nameOfKey(key);
+  if ('errno' in hashed) {
+    const { errno } = hashed;
+    if (!UNREADABLE.includes(errno))
+      throw Object.assign(new Error(errno), { code: errno, path: readableName(name).name });
+    session.findings.add(name, 'unreadable', 'content', errno, claims[0]?.by);
+    return;
+  }
+  for (const sum of hashed.sums) {
+    const own = claims.filter((claim) => claim.sum?.algorithm === sum.algorithm);
+    const isGood = own.every((claim) => isRight(name, claim, sum.hex, session));
+    if (isGood) writeVerified(verified, key, found, sum);
+  }
 }
 
 /** What a damaged disk, or the lack of permission, says of a file. */
 const UNREADABLE = ['EIO', 'EACCES', 'EPERM', 'ENODATA', 'EUCLEAN'];
 
-async function hashesOf(
-  file: FoundFile,
-  algorithms: readonly Checksum['algorithm'][],
+/** Hashes what needs more than a thread has: a package of apk is undone in part. */
+async function hashHere(
+  file: Unread,
   { files, options }: Session,
   onBytes: (bytes: number) => void,
-): Promise<Checksum[]> {
-  const hashes = await Promise.all(
-    algorithms.map(async (algorithm) => ({
-      algorithm,
-      hash: await hasherOf(algorithm, file, files),
-    })),
-  );
-  for await (const chunk of files.bytesOf(file) as AsyncIterable<Buffer>) {
-    options.signal.throwIfAborted();
-    for (const { hash } of hashes) hash.update(chunk);
-    onBytes(chunk.length);
+): Promise<Hashed> {
+  try {
+    const hashes = await Promise.all(
+      algorithmsFor(file).map(async (algorithm) => ({
+        algorithm,
+        hash: await hasherOf(algorithm, file.found, files),
+      })),
+    );
+    for await (const chunk of files.bytesOf(file.found) as AsyncIterable<Buffer>) {
+      options.signal.throwIfAborted();
+      for (const { hash } of hashes) hash.update(chunk);
+      onBytes(chunk.length);
+    }
+    return { sums: hashes.map(({ algorithm, hash }) => ({ algorithm, hex: hash.digest('hex') })) };
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    return { errno };
   }
-  return hashes.map(({ algorithm, hash }) => ({ algorithm, hex: hash.digest('hex') }));
 }
 
 async function hasherOf(

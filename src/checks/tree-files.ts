@@ -1,7 +1,6 @@
 import {
   type BigIntStats,
   closeSync,
-  constants,
   createReadStream,
   openSync,
   readSync,
@@ -14,6 +13,7 @@ import { bytePath } from '../mirror/byte-path.ts';
 import { RealParents } from '../mirror/trees/real-parents.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { type ChildOptions, runProgram } from '../system/process.ts';
+import { PIECE, READ_ONLY } from './hash-file.ts';
 
 /** A regular file of a tree. */
 export interface FoundFile {
@@ -125,7 +125,7 @@ export class TreeFiles {
     if (program !== undefined) yield* this.#undone(program, file);
     else if (form === 'gz') {
       try {
-        yield* pipeline(this.bytesOf(file), createGunzip(), () => {});
+        yield* pipeline(this.bytesOf(file), createGunzip({ chunkSize: UNPACKED_PIECE }), () => {});
       } catch (error) {
         if (errnoOf(error) === 'EIO') throw error;
         throw new Malformed(error instanceof Error ? error.message : String(error));
@@ -154,10 +154,8 @@ export class TreeFiles {
   }
 }
 
-const READ_ONLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-
-/** How much is read at once; bytes. */
-const PIECE = 512 * 1024;
+/** How much of a content is unpacked at once: with the 16 KiB that are usual, the calls cost more; bytes. */
+const UNPACKED_PIECE = 128 * 1024;
 
 /** What a shell ends with when there is no such program. */
 const NOT_FOUND = 127;
