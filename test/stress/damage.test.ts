@@ -10,13 +10,13 @@ import { DEFAULT_CHECK } from '../../src/mirror/settings/policy.ts';
 import { missingOf } from '../support/installed.ts';
 import { rpmRepository } from '../support/repositories/rpm-repository.ts';
 import { makeScratch } from '../support/scratch.ts';
-import { type Damage, damage, damages } from './damage/damages.ts';
+import { type Damage, damage, damages, eachToAPackage } from './damage/damages.ts';
 import { type Circumstances, type Judgement, judge } from './damage/judgement.ts';
 import { aptUpstream, rpmUpstream, sumsUpstream, type Upstream } from './damage/upstreams.ts';
 import { byScale, givenSeed, HOUR_MS, tellSummary } from './scale.ts';
 
 /** How often each kind is damaged. */
-const RUNS = byScale({ sample: 40, all: 3_000 });
+const RUNS = byScale({ sample: 30, all: 3_000 });
 
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
@@ -50,13 +50,15 @@ describe.for(kinds)(
           await kind.make(join(scratch.path, kind.name)),
           join(scratch.path, `${kind.name}-trials`),
         );
+        const plainly = { content: true, isSigned: true, rules: undefined, base: undefined };
+        const examples: [Damage[], Drawn][] = [[], ...eachToAPackage].map((all) => [all, plainly]);
         await fc.assert(
           fc.asyncProperty(damages, circumstances, (all, how) => trials.run(all, how)),
           {
-            numRuns: RUNS,
+            numRuns: RUNS + examples.length,
             seed: givenSeed(),
             endOnFailure: true,
-            examples: [[[], { content: true, isSigned: true, rules: undefined, base: undefined }]],
+            examples,
           },
         );
         tellSummary(`${kind.name}: ${trials.summary}`);

@@ -111,10 +111,18 @@ export const damages: fc.Arbitrary<Damage[]> = fc.array(
   { maxLength: 4 },
 );
 
+/** Each way alone, done to a package. */
+export const eachToAPackage: readonly Damage[][] = (Object.keys(WAYS) as Damage['what'][]).map(
+  (what) => [{ what, at: 1, more: 40 }],
+);
+
 /** @param others the same repository in its other states. */
 export function damage(tree: string, others: readonly string[], all: readonly Damage[]): void {
   for (const [number, { what, at, more }] of all.entries()) {
-    const names = filesIn(tree);
+    const files = filesIn(tree);
+    // Packages first, see `eachToAPackage`.
+    const isPackage = (one: string) => sortOf(one) === 'package';
+    const names = [...files.filter(isPackage), ...files.filter((one) => !isPackage(one))];
     const name = names[at % names.length];
     if (name === undefined) return;
     const ways: Readonly<Record<Damage['what'], Way>> = WAYS;
