@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { checkTree } from '../../src/checks/check-tree.ts';
 import type { CheckFinding } from '../../src/checks/finding.ts';
 import { DEFAULT_CHECK } from '../../src/mirror/settings/policy.ts';
 import { missingOf } from '../support/installed.ts';
@@ -17,6 +16,10 @@ import { byScale, givenSeed, HOUR_MS, tellSummary } from './scale.ts';
 
 /** How often each kind is damaged. */
 const RUNS = byScale({ sample: 30, all: 3_000 });
+
+// As it is built: its threads cannot be started from a file that only vitest can load.
+const built = new URL('../../dist/checks/check-tree.js', import.meta.url).href;
+const { checkTree } = (await import(built)) as typeof import('../../src/checks/check-tree.ts');
 
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
