@@ -41,6 +41,7 @@ export const arch: Kind = {
       read.add(identity);
       if (!(await readDatabase(name, file, session))) continue;
       repositories.add(repository);
+      session.heads.add('arch', databaseOf(name));
       for (const asked of [databaseOf(name), `${repository}.${list}`]) expect(asked, name, session);
     }
     return repositories.size;

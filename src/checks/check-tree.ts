@@ -1,17 +1,17 @@
 import { join } from 'node:path';
-import { MirrorlatchError } from '../errors.ts';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
 import { type Line, linesIn, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
-import { failureOf, find } from '../system/find.ts';
 import { optimizeCode } from '../system/heap.ts';
 import { alpine } from './alpine/alpine.ts';
 import { apt } from './apt/apt.ts';
 import { arch } from './arch.ts';
+import { findBeginnings } from './beginnings.ts';
 import { parseClaim } from './claims.ts';
 import { askCommand } from './command.ts';
 import { compareClaims, type Progress } from './compare.ts';
 import { describeExcepted, type Excepted } from './exceptions.ts';
 import { A_FILE, type CheckFinding, type FindingCounts } from './finding.ts';
+import type { Head } from './heads.ts';
 import type { Kind } from './kind.ts';
 import { npm } from './npm/npm.ts';
 import { pypi } from './pypi/pypi.ts';
@@ -40,7 +40,7 @@ export interface CheckRequest {
   /** By what the tree was chosen from its source; undefined if that is not known. */
   selection?: Selection | undefined;
   /** What was found right before, see `verifiedIn`. */
-  known?: Iterable<Line> | undefined;
+  known?: Known | undefined;
   isInPlace?: boolean | undefined;
   /** For the command. */
   env: Readonly<Record<string, string>>;
@@ -48,6 +48,15 @@ export interface CheckRequest {
   signal: AbortSignal;
   onProgress?: ((progress: Progress) => void) | undefined;
 }
+
+/** What a check has found right, which the next one of the same mirror need not read again. */
+export interface Known {
+  heads: readonly Head[];
+  /** Sorted, see `verifiedFacts`. */
+  lines: Iterable<Line>;
+}
+
+const NOTHING: Known = { heads: [], lines: [] };
 
 /** What a check of a tree came to. */
 export interface CheckReport {
@@ -70,8 +79,8 @@ export interface CheckReport {
   notes: string[];
   /** What a person should know who sets the check up, a sentence each. */
   advice: string[];
-  /** What was found right, sorted. */
-  verified: Iterable<Line>;
+  /** What was found right. */
+  verified: Known;
   /** A file with the names of the entries that are wrong, see `readNames`; undefined if there are none. */
   wrong: string | undefined;
 }
@@ -84,7 +93,7 @@ export interface CheckReport {
  *   the tree cannot be read.
  */
 export async function checkTree(request: CheckRequest): Promise<CheckReport> {
-  const { tree, policy, work, base, selection, known = [], inherit, signal } = request;
+  const { tree, policy, work, base, selection, known = NOTHING, inherit, signal } = request;
   const { isInPlace = false, onProgress = () => {} } = request;
   const isComplete = selection !== undefined;
   const { keyring, content, except } = policy;
@@ -97,7 +106,9 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   // Millions of lines are parsed.
   optimizeCode();
   const kinds: CheckReport['kinds'] = [];
-  const beginnings = await findBeginnings(request, session);
+  const isAuto = policy.kinds.includes('auto');
+  const wanted = Object.values(KINDS).filter(({ name }) => isAuto || policy.kinds.includes(name));
+  const beginnings = await findBeginnings(wanted, session);
   for (const [kind, names] of beginnings) {
     const { count } = session.findings;
     const found = await kind.read(names, session);
@@ -105,16 +116,19 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
     else if (session.findings.count === count && policy.kinds.includes(kind.name))
       session.findings.add('.', 'missing', `a ${kind.what} for the check ${kind.name}`, 'none');
   }
+  const isWanted = ({ kind }: Head) => wanted.some(({ name }) => name === kind);
+  session.heads.miss(known.heads.filter(isWanted), session);
   session.close();
   const options = { inherit, signal };
   const claims = await sortedLines([session.claimsPath], join(work, 'claims.sorted'), options);
-  const compared = await compareClaims(claims, known, isInPlace, session, onProgress);
+  const compared = await compareClaims(claims, known.lines, isInPlace, session, onProgress);
   const leftOut =
     compared.missing === undefined
       ? 0
       : await judgeMissing(linesIn(compared.missing), selection, session);
   const { list, count, counts } = session.findings;
-  const verified = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
+  const lines = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
+  const verified = { heads: session.heads.list, lines };
   const { files, read } = compared;
   const wrong = session.findings.close();
   const { used: excepted } = session.exceptions;
@@ -131,46 +145,6 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
     advice: [...session.advice],
     verified,
   };
-}
-
-/** The files of a tree that each wanted kind begins with. */
-async function findBeginnings(
-  request: CheckRequest,
-  session: Session,
-): Promise<Map<Kind, string[]>> {
-  const { tree, policy, inherit, signal } = request;
-  const isAuto = policy.kinds.includes('auto');
-  const wanted = Object.values(KINDS).filter(({ name }) => isAuto || policy.kinds.includes(name));
-  const found = new Map<Kind, string[]>(wanted.map((kind) => [kind, []]));
-  if (wanted.length === 0) return found;
-  const patterns = wanted.flatMap(({ patterns }) => patterns);
-  const named = patterns.flatMap((pattern) => ['-o', '-name', pattern]).slice(1);
-  const isFile = ['(', '-type', 'f', '-o', '-type', 'l', ')'];
-  const args = [tree, '-xdev', ...isFile, '(', ...named, ')', '-printf', '%y\\0%f\\0%P\\0'];
-  const parts: string[] = [];
-  const ended = await find(args, { inherit, signal }, (text) => {
-    if (parts.push(text) < 3) return;
-    const [type, base = '', name = ''] = parts.splice(0);
-    const isLink = type === 'l';
-    // Mirrors have symlinks to what they leave out.
-    const isDangling = isLink && session.files.find(name) === 'missing';
-    for (const [kind, names] of found) {
-      if (isDangling && kind.mayDangle !== true) continue;
-      if (kind.patterns.some((pattern) => matches(base, pattern)) && kind.begins(name, isLink))
-        names.push(name);
-    }
-  });
-  signal.throwIfAborted();
-  const failure = failureOf(ended);
-  if (failure !== undefined) throw new MirrorlatchError('IO', `${tree} cannot be read: ${failure}`);
-  for (const names of found.values()) names.sort();
-  return found;
-}
-
-/** @param pattern with no other wildcard than `*`. */
-function matches(name: string, pattern: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`, 's').test(name);
 }
 
 /** @returns how many of those that are not there were left out on purpose. */

@@ -20,8 +20,8 @@ export interface Kind {
   /**
    * Reads what the repositories of a tree say of their files, and hands it to the session.
    *
-   * @param beginnings the files that it begins with.
+   * @param beginnings the names of the files that it begins with, sorted.
    * @returns how many repositories, or lists, there are.
    */
-  read(beginnings: readonly string[], session: Session): Promise<number>;
+  read(beginnings: Iterable<string>, session: Session): Promise<number>;
 }

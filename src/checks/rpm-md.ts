@@ -13,7 +13,7 @@ export const rpmMd: Kind = {
   patterns: ['repomd.xml', '*primary.xml', '*primary.xml.*'],
   begins: (name) => /(^|\/)repodata\/[^/]+$/.test(name),
   async read(beginnings, session) {
-    const tops = new Set(beginnings.map((name) => posix.dirname(posix.dirname(name))));
+    const tops = new Set([...beginnings].map((name) => posix.dirname(posix.dirname(name))));
     for (const top of tops) await readRepository(top, session);
     return tops.size;
   },
@@ -26,6 +26,7 @@ async function readRepository(top: string, session: Session): Promise<void> {
     text += `${lines.join('\n')}\n`;
   });
   if (text === '') return;
+  session.heads.add('rpm-md', name);
   const isCutOff = !/<\/repomd>\s*$/.test(text);
   if (isCutOff) session.malformed(name, 'it is cut off');
   await checkSignature(name, session);

@@ -3,6 +3,7 @@ import { errnoOf } from '../errors.ts';
 import { type Claim, ClaimWriter, nameIn } from './claims.ts';
 import { Exceptions } from './exceptions.ts';
 import { A_FILE, Findings } from './finding.ts';
+import { Heads } from './heads.ts';
 import { type FoundFile, linesOf, Malformed, TreeFiles } from './tree-files.ts';
 
 /** How a tree is to be checked. */
@@ -36,6 +37,8 @@ export class Session {
   readonly notes = new Set<string>();
   /** What a person should know who sets the check up, a sentence each: it stays so until its settings change. */
   readonly advice = new Set<string>();
+  /** Of the repositories that were found. */
+  readonly heads = new Heads();
   readonly #claims: ClaimWriter;
 
   constructor(options: SessionOptions) {

@@ -5,26 +5,28 @@ import { checkVerifiedHeader, parseJson } from '../mirror/settings/records.ts';
 import { type Line, parseLine } from '../mirror/sums/lines.ts';
 import { identityIfThere } from '../mirror/trees/identity.ts';
 import { lstatIfThere } from '../system/files.ts';
+import type { Known } from './check-tree.ts';
 
 /**
- * The sorted lines of what the last check of a published tree has found right, see `verifiedFacts`. The file
- * has a header before them, which names that tree.
+ * What the last check of a published tree has found right. The file has a header before the lines, which names that
+ * tree, and the heads of its repositories.
  *
- * @returns none unless that tree is there still: the numbers of its inodes are used again when it is not.
+ * @returns undefined unless that tree is there still: the numbers of its inodes are used again when it is not.
  */
-export function* verifiedIn(layout: Layout): Generator<Line> {
-  if (!lstatIfThere(layout.checked)?.isFile()) return;
-  const texts = readNames(layout.checked);
-  const { value: header } = texts.next();
-  if (header === undefined || !namesTree(layout, header)) return;
-  for (const text of texts) yield parseLine(text);
+export function verifiedIn(layout: Layout): Known | undefined {
+  if (!lstatIfThere(layout.checked)?.isFile()) return undefined;
+  const [header] = readNames(layout.checked);
+  const checked = checkVerifiedHeader(parseJson(header));
+  if (!('record' in checked)) return undefined;
+  const { id, tree, heads = [] } = checked.record;
+  if (identityIfThere(layout.snapshot(id)) !== tree) return undefined;
+  return { heads, lines: linesOf(layout) };
 }
 
-function namesTree(layout: Layout, header: string): boolean {
-  const checked = checkVerifiedHeader(parseJson(header));
-  if (!('record' in checked)) return false;
-  const { id, tree } = checked.record;
-  return identityIfThere(layout.snapshot(id)) === tree;
+function* linesOf({ checked }: Layout): Generator<Line> {
+  const texts = readNames(checked);
+  texts.next();
+  for (const text of texts) yield parseLine(text);
 }
 
 /**
@@ -36,12 +38,12 @@ export function recordVerified(
   layout: Layout,
   id: string,
   tree: string,
-  lines: Iterable<Line>,
+  { heads, lines }: Known,
 ): void {
   const unfinished = `${layout.checked}.new`;
   const names = new NameWriter(unfinished);
   try {
-    names.write(JSON.stringify({ id, tree: identityIfThere(tree) }));
+    names.write(JSON.stringify({ id, tree: identityIfThere(tree), heads }));
     for (const { key, said } of lines) names.write(key + said);
   } finally {
     names.close();

@@ -60,12 +60,10 @@ export async function checkContent(
     const { kinds, files, count, wrong } = report;
     if (wrong !== undefined) renameSync(wrong, namesOfWrong(layout));
     if (count > 0) refuse(writer, report);
-    else {
-      if (kinds.length === 0 && policy.check.command === '')
-        writer.notice('there was nothing to check: the tree says nothing of itself');
-      writer.lock.assertHeld();
-      recordVerified(layout, id, tree, report.verified);
-    }
+    else if (kinds.length === 0 && policy.check.command === '')
+      writer.notice('there was nothing to check: the tree says nothing of itself');
+    writer.lock.assertHeld();
+    recordVerified(layout, id, tree, report.verified);
     const checked = { kinds: kinds.map(({ kind }) => kind), files, findings: count };
     const excepted = report.excepted.filter((one) => one.count > 0);
     return { checked: excepted.length === 0 ? checked : { ...checked, excepted } };

@@ -15,8 +15,13 @@ export const alpine: Kind = {
   patterns: [INDEX],
   begins: () => true,
   async read(beginnings, session) {
-    for (const name of beginnings) await readIndex(name, session);
-    return beginnings.length;
+    let indexes = 0;
+    for (const name of beginnings) {
+      await readIndex(name, session);
+      session.heads.add('alpine', name);
+      indexes += 1;
+    }
+    return indexes;
   },
 };
 

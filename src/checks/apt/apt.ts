@@ -17,8 +17,9 @@ export const apt: Kind = {
   patterns: ['Release', 'InRelease', 'Release.gpg', 'Packages', 'Packages.gz', 'Packages.xz'],
   begins: (name) => isRelease(name) || /(^|\/)dists\//.test(name),
   async read(beginnings, session) {
-    const releases = beginnings.filter(isRelease);
-    missReleases(beginnings, releases, session);
+    const names = [...beginnings];
+    const releases = names.filter(isRelease);
+    missReleases(names, releases, session);
     /** Indexes of packages, and their suites. */
     const indexes = new Map<string, string>();
     for (const name of releases)
@@ -76,6 +77,7 @@ async function readRelease(name: string, session: Session): Promise<string[]> {
     else session.notes.add(`${name} is no Release of apt`);
     return [];
   }
+  if (!OF_PART.test(name)) session.heads.add('apt', name);
   const [unread] = release.unread;
   if (unread !== undefined)
     session.malformed(name, `the line ${JSON.stringify(unread.slice(0, 80))}`);

@@ -105,7 +105,7 @@ class Registries {
    *   it is asked for, and names those that it has.
    */
   async #claim(by: string, place: Place, kept?: ReadonlySet<string>): Promise<void> {
-    const { files, options } = this.#session;
+    const { files } = this.#session;
     const directory = posix.dirname(by);
     await this.#session.read(by, (content) =>
       readVersions(content, (version) => {
@@ -113,8 +113,8 @@ class Registries {
         if (name === undefined) return;
         const isKept = kept === undefined || kept.has(posix.basename(name));
         if (!isKept && files.find(name) === 'missing') return;
-        const sum = options.content ? version.sum : undefined;
-        this.#session.claim('.', name, { size: undefined, sum, by });
+        // No document says how large a tarball is.
+        this.#session.claim('.', name, { size: undefined, sum: version.sum, by });
       }),
     );
   }

@@ -95,6 +95,7 @@ class Indexes {
       },
       project: (project) => {
         this.#found.add(directory);
+        if (name.endsWith('.html')) this.#session.heads.add('pypi', name);
         this.#missProject(directory, project, name);
       },
     };
@@ -103,7 +104,7 @@ class Indexes {
   #claim({ link, size, sum, metadata }: ReleaseFile, by: string): void {
     const place = this.#places.of(link, by);
     if (place === undefined) return;
-    const isRead = this.#session.options.content;
+    const isRead = this.#session.options.content || size === undefined;
     this.#session.claim('.', place, { size, sum: isRead ? sum : undefined, by });
     if (metadata === undefined) return;
     const known = metadata === 'unknown' ? undefined : metadata;

@@ -161,7 +161,15 @@ export const DEFAULT_PROBE: ProbePolicy = {
 };
 
 /** The kinds of repositories that say themselves what their files are. */
-const CHECK_KINDS = ['sha256sums', 'apt', 'rpm-md', 'arch', 'alpine', 'pypi', 'npm'] as const;
+export const CHECK_KINDS = [
+  'sha256sums',
+  'apt',
+  'rpm-md',
+  'arch',
+  'alpine',
+  'pypi',
+  'npm',
+] as const;
 
 export type CheckKind = (typeof CHECK_KINDS)[number];
 

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import {
   CHECK_CHOICES,
+  CHECK_KINDS,
   DEFAULT_RETENTION,
   DEFAULT_SHRINK,
   isChannelName,
@@ -214,7 +215,11 @@ const SumsHeader = z.object({
 export type SumsHeader = z.infer<typeof SumsHeader>;
 
 /** The first text of `checked`: the tree that it is about, see `verifiedIn`. */
-const VerifiedHeader = z.object({ id: z.string(), tree: z.string() });
+const VerifiedHeader = z.object({
+  id: z.string(),
+  tree: z.string(),
+  heads: z.optional(z.array(z.object({ kind: z.enum(CHECK_KINDS), name: z.string() }))),
+});
 
 const Size = z.object({ files: z.number(), bytes: z.number() });
 

@@ -1,0 +1,69 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execaSync } from 'execa';
+import { expect, test } from 'vitest';
+import { expectFailure } from '../../support/expect-failure.ts';
+import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
+import { runForJson, runProgram, transcript } from '../../support/program.ts';
+import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
+
+const inPlace = mirrorsInPlace();
+
+/** Makes a suite that has no packages. */
+function makeSuite({ source }: SmallMirror, suite: string): void {
+  const index = join(source, suite, 'main/binary-amd64/Packages');
+  mkdirSync(join(index, '..'), { recursive: true });
+  writeFileSync(index, '');
+  const { stdout } = execaSync('apt-ftparchive', ['release', join(source, suite)]);
+  writeFileSync(join(source, suite, 'Release'), `${stdout}\n`);
+  writeFileSync(join(source, suite, 'Contents-amd64'), 'what no check begins with');
+}
+
+/** The source of a mirror that checks it gets two suites beside its files. */
+async function withSuites<Mirror extends SmallMirror>(mirror: Mirror): Promise<Mirror> {
+  for (const suite of ['dists/old', 'dists/new']) makeSuite(mirror, suite);
+  mirror.change({ 'pool/file': 'content' });
+  await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
+  const { exitCode } = await runProgram(['sync', mirror.root]);
+  expect(exitCode).toBe(0);
+  return mirror;
+}
+
+const syncOf = ({ root }: SmallMirror, ...words: string[]) =>
+  runProgram(['sync', root, '--retries', '0', '--allow-shrink', ...words]);
+
+const remove = ({ source }: SmallMirror, ...names: string[]) => {
+  for (const name of names) rmSync(join(source, name), { recursive: true });
+};
+
+test('a repository that has lost what it begins with is not published, in place either', async () => {
+  for (const mirror of [await withSuites(smallMirror()), await withSuites(await inPlace())]) {
+    remove(mirror, 'dists/old/Release', 'dists/old/main');
+    expectFailure(await syncOf(mirror), 65, /: dists\/old\/Release is missing/);
+    makeSuite(mirror, 'dists/old');
+    const healed = await syncOf(mirror);
+    expect(healed.exitCode, transcript(healed)).toBe(0);
+  }
+});
+
+test('one of several that goes as a whole is no failure, but the last one is', async () => {
+  const mirror = await withSuites(smallMirror());
+  remove(mirror, 'dists/old');
+  expect((await syncOf(mirror)).exitCode).toBe(0);
+  remove(mirror, 'dists');
+  expectFailure(await syncOf(mirror), 65, /: dists\/new\/Release is missing/);
+  expect((await syncOf(mirror, '--publish-anyway')).exitCode).toBe(0);
+  // Then readers have none.
+  mirror.change({ 'pool/file': 'new content' });
+  expect((await syncOf(mirror)).exitCode).toBe(0);
+});
+
+test('one that is left out from now on is not missed, nor one that is not checked any more', async () => {
+  const mirror = await withSuites(smallMirror());
+  const excluded = await syncOf(mirror, '--', '--exclude=/dists/*/Release', '--exclude=Packages');
+  expect(excluded.exitCode, transcript(excluded)).toBe(0);
+  const other = await withSuites(smallMirror());
+  remove(other, 'dists');
+  expect((await syncOf(other, '--check', 'sha256sums,arch')).exitCode).toBe(65);
+  expect((await syncOf(other, '--check', 'none')).exitCode).toBe(0);
+});
