@@ -21,16 +21,13 @@ export const rpmMd: Kind = {
 
 async function readRepository(top: string, session: Session): Promise<void> {
   const name = posix.join(top, 'repodata/repomd.xml');
-  let text = '';
-  await session.readLines(name, (lines) => {
-    text += `${lines.join('\n')}\n`;
-  });
+  const text = (await session.readHead(name)).join('\n');
   if (text === '') return;
   session.heads.add('rpm-md', name);
   const isCutOff = !/<\/repomd>\s*$/.test(text);
   if (isCutOff) session.malformed(name, 'it is cut off');
   await checkSignature(name, session);
-  const lists = new Map<string, string[]>();
+  const lists = new Map<string, string>();
   for (const [, type = '', body = ''] of text.matchAll(
     /<data\s[^>]*?type="([^"]*)"[^>]*>(.*?)<\/data>/gs,
   )) {
@@ -41,10 +38,10 @@ async function readRepository(top: string, session: Session): Promise<void> {
     // A list may lie on another server.
     else if (!/<location\b[^>]*\bxml:base=/.test(body)) {
       session.claim(top, href, { size: size === undefined ? size : Number(size), sum, by: name });
-      lists.set(type, [...(lists.get(type) ?? []), posix.join(top, href)]);
+      if (!lists.has(type)) lists.set(type, posix.join(top, href));
     }
   }
-  const [primary] = lists.get('primary') ?? [];
+  const primary = lists.get('primary');
   if (primary !== undefined) await readPackages(primary, top, session);
   else if (lists.has('primary_zck'))
     session.notes.add(`${name} names its packages in a list of zchunk alone, which is not read`);

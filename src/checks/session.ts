@@ -27,6 +27,9 @@ export interface SessionOptions {
   signal: AbortSignal;
 }
 
+/** That of Debian's unstable has 0.2 MB; characters. */
+const LONGEST_HEAD = 64 * 1024 ** 2;
+
 /** What the kinds of one check say of a tree. */
 export class Session {
   readonly options: SessionOptions;
@@ -84,6 +87,23 @@ export class Session {
       for await (const lines of linesOf(content)) onLines(lines);
     });
     if (fault !== undefined) this.malformed(name, fault);
+  }
+
+  /** All lines of a file that heads a repository, see `readLines`; none if it has more than such a file can have. */
+  async readHead(name: string): Promise<string[]> {
+    const all: string[] = [];
+    let length = 0;
+    await this.readLines(name, (lines) => {
+      for (const line of lines) {
+        all.push(line);
+        length += line.length + 1;
+      }
+      if (length > LONGEST_HEAD) {
+        all.length = 0;
+        throw new Malformed('it has more than 64 MiB');
+      }
+    });
+    return all;
   }
 
   /**

@@ -6,7 +6,7 @@ import { nameIn } from '../claims.ts';
 import { A_FILE } from '../finding.ts';
 import type { Kind } from '../kind.ts';
 import type { Session } from '../session.ts';
-import { parseRelease, type Release, type ReleaseFile } from './release.ts';
+import { addTo, parseRelease, type Release, type ReleaseFile } from './release.ts';
 import { checkSigned } from './signed.ts';
 import { Stanzas } from './stanzas.ts';
 
@@ -66,8 +66,7 @@ const INDEX = /(^|\/)(Packages|Sources)$/;
 
 /** @returns the indexes of packages to be read. */
 async function readRelease(name: string, session: Session): Promise<string[]> {
-  const lines: string[] = [];
-  await session.readLines(name, (more) => lines.push(...more));
+  const lines = await session.readHead(name);
   const release = parseRelease(lines);
   const suite = posix.dirname(name);
   if (release.files.length === 0) {
@@ -91,7 +90,7 @@ async function readRelease(name: string, session: Session): Promise<string[]> {
       continue;
     }
     const plain = withoutForm(path);
-    groups.set(plain, [...(groups.get(plain) ?? []), file]);
+    addTo(groups, plain, file);
   }
   const found: string[] = [];
   let absent = 0;

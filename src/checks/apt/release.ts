@@ -41,12 +41,19 @@ export function parseRelease(lines: readonly string[]): Release {
     } else if (SECTIONS.some((one) => one === section)) {
       const file = fileOf(section, line);
       if (file === undefined) unread.push(line);
-      else sections.set(section, [...(sections.get(section) ?? []), file]);
+      else addTo(sections, section, file);
     }
   }
   const strongest = SECTIONS.find((one) => sections.has(one));
   const files = (strongest && sections.get(strongest)) ?? [];
   return { fields, files, hashDirectory: strongest, unread };
+}
+
+/** Adds a value to a list of a map. A copy of the list each time would take minutes for a hostile file. */
+export function addTo<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
 }
 
 function fileOf(section: string, line: string): ReleaseFile | undefined {

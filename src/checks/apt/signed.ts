@@ -51,8 +51,7 @@ const EXPECTED = 'a signature by a key of the keyring';
 
 /** Clients without an InRelease take no signature in binary form, or with anything around it. */
 async function checkArmor(name: string, session: Session): Promise<void> {
-  const lines: string[] = [];
-  await session.readLines(name, (more) => lines.push(...more));
+  const lines = await session.readHead(name);
   if (lines.length > 0 && !isSignature(lines))
     session.malformed(name, 'it is no signature in ASCII armor alone');
 }

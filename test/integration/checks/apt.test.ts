@@ -379,3 +379,12 @@ test('a keyring that is not there is an error of the configuration', async () =>
   const result = await runProgram(['check', directory, '--check-keyring', '/nowhere/keys.gpg']);
   expectFailure(result, 78, /the keyring \/nowhere\/keys.gpg cannot be read/);
 });
+
+test('a Release of blank lines, or of millions of names, ends no check', async () => {
+  const directory = await archive();
+  const path = join(directory, SUITE, 'Release');
+  writeFileSync(path, '\n'.repeat(1_000_000));
+  expect(wrong(await check(directory))).toContain(`malformed ${SUITE}/Release`);
+  writeFileSync(path, `SHA256:\n${` ${'0'.repeat(64)} 1 main/f\n`.repeat(900_000)}`);
+  expect(wrong(await check(directory))).toContain(`malformed ${SUITE}/Release`);
+});
