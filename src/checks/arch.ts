@@ -7,7 +7,7 @@ import type { Kind } from './kind.ts';
 import type { Session } from './session.ts';
 import { faultOfSignature } from './signature.ts';
 import { membersOf } from './tar.ts';
-import { type FoundFile, linesOf, Malformed } from './tree-files.ts';
+import { entryIn, type FoundFile, linesOf, Malformed } from './tree-files.ts';
 
 /** `NAME.db` and `NAME.files`, the archives that they usually lead to, and the signatures of both. */
 const DATABASE =
@@ -166,7 +166,7 @@ async function checkSignature(name: string, file: FoundFile, session: Session): 
   const beside = `${name}.sig`;
   const signature = session.files.find(beside);
   const { base } = session.options;
-  const wasSigned = base !== undefined && lstatIfThere(bytePath(base, beside)) !== undefined;
+  const wasSigned = base !== undefined && entryIn(base, beside) !== undefined;
   if (signature === 'missing' && !wasSigned) {
     session.advice.add(`${name} is not signed; the signatures of its packages are not checked`);
     return;

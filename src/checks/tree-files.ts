@@ -2,6 +2,7 @@ import {
   type BigIntStats,
   closeSync,
   createReadStream,
+  lstatSync,
   openSync,
   readSync,
   realpathSync,
@@ -11,7 +12,6 @@ import { createGunzip } from 'node:zlib';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { bytePath } from '../mirror/byte-path.ts';
 import { RealParents } from '../mirror/trees/real-parents.ts';
-import { lstatIfThere } from '../system/files.ts';
 import { type ChildOptions, runProgram } from '../system/process.ts';
 import { PIECE, READ_ONLY } from './hash-file.ts';
 
@@ -47,6 +47,23 @@ const SIGNATURES: readonly (readonly [form: string, bytes: string])[] = [
   ['lz4', '\x04\x22\x4d\x18'],
 ];
 
+/** What an index names need not be there, nor be a name that an entry can have: those have at most 255 bytes, and paths 4095. */
+const NOTHING_THERE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'];
+
+/**
+ * What is called so in a tree; undefined if nothing is, or can be.
+ *
+ * @param name one character per byte (latin1).
+ */
+export function entryIn(tree: string, name: string): BigIntStats | undefined {
+  try {
+    return lstatSync(bytePath(tree, name), { bigint: true });
+  } catch (error) {
+    if (NOTHING_THERE.includes(errnoOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}
+
 /** The files of one tree, into which links may lead, but not out of it. */
 export class TreeFiles {
   readonly tree: string;
@@ -64,10 +81,9 @@ export class TreeFiles {
   /** @param name one character per byte (latin1). */
   find(name: string): FoundFile | 'missing' | 'not-regular' {
     const path = bytePath(this.tree, name);
-    const isDirect = this.#parents.leadTo(name);
-    const stats = lstatIfThere(path);
+    const stats = entryIn(this.tree, name);
     if (stats === undefined) return 'missing';
-    if (!isDirect || stats.isSymbolicLink()) return this.#follow(path);
+    if (!this.#parents.leadTo(name) || stats.isSymbolicLink()) return this.#follow(path);
     return stats.isFile() ? { path, stats } : 'not-regular';
   }
 
@@ -78,12 +94,11 @@ export class TreeFiles {
   #follow(path: Buffer): FoundFile | 'missing' | 'not-regular' {
     try {
       const real = realpathSync(path, { encoding: 'buffer' });
-      const stats = lstatIfThere(real);
-      if (stats === undefined) return 'missing';
+      const stats = lstatSync(real, { bigint: true });
       const isWithin = real.subarray(0, this.#real.length).equals(this.#real);
       return isWithin && stats.isFile() ? { path: real, stats } : 'not-regular';
     } catch (error) {
-      if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoOf(error) ?? '')) return 'missing';
+      if (NOTHING_THERE.includes(errnoOf(error) ?? '')) return 'missing';
       throw error;
     }
   }

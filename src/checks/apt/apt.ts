@@ -6,6 +6,7 @@ import { nameIn } from '../claims.ts';
 import { A_FILE } from '../finding.ts';
 import type { Kind } from '../kind.ts';
 import type { Session } from '../session.ts';
+import { entryIn } from '../tree-files.ts';
 import { addTo, parseRelease, type Release, type ReleaseFile } from './release.ts';
 import { checkSigned } from './signed.ts';
 import { Stanzas } from './stanzas.ts';
@@ -140,7 +141,7 @@ function isExpected(
 ): boolean {
   if (!isComplete) return false;
   const isIn = (directory: string, path: string) =>
-    lstatIfThere(bytePath(directory, posix.join(suite, path))) !== undefined;
+    entryIn(directory, posix.join(suite, path)) !== undefined;
   if (base !== undefined && files.some(({ path }) => isIn(base, path))) return true;
   return INDEX.test(plain) && isIn(tree, posix.dirname(plain));
 }
@@ -166,7 +167,7 @@ function claimByHash(
   const place = posix.join(posix.dirname(file.path), 'by-hash', hashDirectory);
   const directory = posix.join(suite, place);
   const { tree, base } = session.options;
-  const isIn = (one: string) => lstatIfThere(bytePath(one, directory)) !== undefined;
+  const isIn = (one: string) => entryIn(one, directory) !== undefined;
   // A mirror that debmirror keeps has none, although its Release says so; apt then takes the usual names.
   if (!isIn(tree) && (base === undefined || !isIn(base))) return;
   claim(by, suite, { ...file, path: posix.join(place, file.sum.hex) }, session);

@@ -2,11 +2,12 @@ import { opendirSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { NameWriter, readNames } from '../../mirror/name-list.ts';
-import { ifThere, lstatIfThere } from '../../system/files.ts';
+import { ifThere } from '../../system/files.ts';
 import { nameIn } from '../claims.ts';
 import { latin1, readJson } from '../json.ts';
 import type { Kind } from '../kind.ts';
 import type { Session } from '../session.ts';
+import { entryIn } from '../tree-files.ts';
 import { Packument, readVersions } from './packument.ts';
 import { type Place, placeOf, tarballAt } from './places.ts';
 
@@ -74,7 +75,7 @@ class Registries {
     const fault = await this.#session.read(name, (content) =>
       readJson(content, ['$.list.*'], (_, value) => {
         const own = typeof value === 'string' ? nameIn(directory, latin1(value)) : undefined;
-        const isIn = (one: string) => own !== undefined && lstatIfThere(bytePath(one, own));
+        const isIn = (one: string) => own !== undefined && entryIn(one, own);
         if (own !== undefined && (isIn(tree) || (base !== undefined && isIn(base))))
           this.#session.claim(own, 'package.json', { size: undefined, sum: undefined, by: name });
       }),

@@ -1,8 +1,9 @@
 import { posix } from 'node:path';
-import { bytePath, parentOf, parentsOf } from '../../mirror/byte-path.ts';
-import { lstatIfThere } from '../../system/files.ts';
+import { parentOf, parentsOf } from '../../mirror/byte-path.ts';
+
 import { nameIn } from '../claims.ts';
 import type { Session } from '../session.ts';
+import { entryIn } from '../tree-files.ts';
 import type { Link } from './links.ts';
 
 /** Where in a tree the files lie that an index names. */
@@ -63,7 +64,7 @@ export class Places {
   #isThere(name: string): boolean {
     if (this.#last[0] !== name) {
       const { tree, base } = this.#session.options;
-      const isIn = (one: string) => lstatIfThere(bytePath(one, name)) !== undefined;
+      const isIn = (one: string) => entryIn(one, name) !== undefined;
       this.#last = [name, isIn(tree) || (base !== undefined && isIn(base))];
     }
     return this.#last[1];
