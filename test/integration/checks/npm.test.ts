@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCheck, wrong } from '../../support/checked.ts';
+import { checkTree, wrong } from '../../support/checked.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { flipBit } from '../../support/flip-bit.ts';
 import { runForJson, runProgram } from '../../support/program.ts';
@@ -98,7 +98,7 @@ function treeOf(original: keyof typeof originals, below = '.'): string {
   return tree;
 }
 
-const check = (tree: string) => runCheck(tree, '--check', 'npm', '--check-content');
+const check = (tree: string) => checkTree(tree, { kinds: ['npm'], content: true });
 
 test.for<[original: keyof typeof originals, files: number]>([
   ['files', 2],

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCheck, wrong } from '../../support/checked.ts';
+import { checkTree, runCheck, wrong } from '../../support/checked.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { flipBit } from '../../support/flip-bit.ts';
 import { runForJson, runProgram } from '../../support/program.ts';
@@ -47,7 +47,7 @@ function treeOf(layout: keyof typeof LAYOUTS, below = '.'): string {
   return tree;
 }
 
-const check = (tree: string) => runCheck(tree, '--check', 'pypi', '--check-content');
+const check = (tree: string) => checkTree(tree, { kinds: ['pypi'], content: true });
 
 test.for<[layout: keyof typeof LAYOUTS, files: number]>([
   ['bandersnatch', 4],
