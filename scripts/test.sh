@@ -56,7 +56,7 @@ need_programs rsync:rsync ssh:openssh-client sshd:openssh-server mkfs.ext4:e2fsp
   mkfs.btrfs:btrfs-progs flock:util-linux setpriv:util-linux losetup:mount ps:procps apt-ftparchive:apt-utils \
   cc:gcc gencat:libc6-dev dpkg-deb:dpkg python3:python3 man:man-db
 # The tests of these are skipped where they cannot be installed.
-want_programs bindfs:bindfs zsh:zsh fish:fish busybox:busybox dnf:dnf rpmbuild:rpm createrepo_c:createrepo-c \
+want_programs bindfs:bindfs zsh:zsh fish:fish busybox:busybox dnf:dnf rpmbuild:rpm createrepo_c:createrepo-c zck:zchunk \
   pacman:pacman-package-manager makepkg:makepkg bsdtar:libarchive-tools pip:python3-pip curl:curl wget:wget debmirror:debmirror strace:strace \
   /usr/libexec/dnf-utils-3:dnf-plugins-core nginx:nginx-light apache2:apache2-bin squid:squid \
   apt-cacher-ng:apt-cacher-ng chromium:chromium promtool:prometheus systemd-analyze:systemd \

@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
 import { type Checksum, checksumOf } from './claims.ts';
 import { withoutEntities } from './entities.ts';
 import type { Kind } from './kind.ts';
@@ -42,10 +43,22 @@ async function readRepository(top: string, session: Session): Promise<void> {
     }
   }
   const primary = lists.get('primary');
+  const zchunk = lists.get('primary_zck');
   if (primary !== undefined) await readPackages(primary, top, session);
-  else if (lists.has('primary_zck'))
-    session.notes.add(`${name} names its packages in a list of zchunk alone, which is not read`);
+  else if (zchunk !== undefined) await readZchunk(zchunk, top, name, session);
   else if (!isCutOff) session.malformed(name, 'it names no list of packages');
+}
+
+/** Few machines have a program for zchunk, and few repositories nothing else. */
+async function readZchunk(list: string, top: string, name: string, session: Session) {
+  try {
+    await readPackages(list, top, session);
+  } catch (error) {
+    if (!(error instanceof MirrorlatchError && error.code === 'UNAVAILABLE')) throw error;
+    session.notes.add(
+      `${name} names its packages in a list of zchunk alone, which is not read: unzck is not installed`,
+    );
+  }
 }
 
 async function checkSignature(name: string, session: Session): Promise<void> {

@@ -29,12 +29,14 @@ export class Malformed extends Error {
 
 /** The programs that undo a compression, by the end of the names of its files. Node knows gzip itself. */
 const PROGRAMS: Readonly<Record<string, string>> = {
-  xz: 'xz',
-  lzma: 'xz',
-  zst: 'zstd',
-  bz2: 'bzip2',
-  lz4: 'lz4',
-  Z: 'gzip',
+  xz: 'xz -dc',
+  lzma: 'xz -dc',
+  zst: 'zstd -dc',
+  bz2: 'bzip2 -dc',
+  lz4: 'lz4 -dc',
+  Z: 'gzip -dc',
+  // It needs a name, and takes off the end of it.
+  zck: 'unzck -c /dev/stdin',
 };
 
 /** By which bytes a file begins that is compressed in one of these ways. */
@@ -153,7 +155,7 @@ export class TreeFiles {
     let output: Readable | undefined;
     const { inherit = [], signal } = this.#options;
     // A name need not be valid UTF-8, as the words of a command line have to be.
-    const ended = runProgram('sh', ['-c', 'exec "$0" -dc <&3', program], {
+    const ended = runProgram('sh', ['-c', `exec ${program} <&3`], {
       inherit: [descriptor, ...inherit],
       signal,
       onOutput: (stream) => {
@@ -164,7 +166,7 @@ export class TreeFiles {
     if (output !== undefined) yield* output as AsyncIterable<Buffer>;
     const { exitCode, stderr } = await ended;
     signal?.throwIfAborted();
-    if (exitCode === NOT_FOUND) throw lacking(program);
+    if (exitCode === NOT_FOUND) throw lacking(program.replace(/ .*/, ''));
     if (exitCode !== 0) throw new Malformed(stderr.trim().split('\n')[0] ?? '');
   }
 }

@@ -18,7 +18,7 @@ export function tarballAt(place: Place, directory: string, { path }: Version): s
  * Where the first of some versions lies.
  *
  * @param top the directory of the registry.
- * @returns undefined if none of them is there.
+ * @returns undefined if none of them is there, nor a directory for them.
  */
 export function placeOf(
   versions: readonly Version[],
@@ -37,7 +37,8 @@ export function placeOf(
       if (name !== undefined && files.find(name) !== 'missing') return place;
     }
   }
-  return undefined;
+  // In the middle of an update, none may be there yet. Nothing else has a directory of that name.
+  return files.find(posix.join(directory, '-')) === 'missing' ? undefined : 'dash';
 }
 
 /** No URL of a registry has more directories before the names of its packages. */

@@ -229,6 +229,12 @@ test('a registry of documents alone, whose tarballs are elsewhere, is right', as
   expect(await check(tree)).toMatchObject({ isRight: true, files: 0 });
 });
 
+test('tarballs of which none has come yet are missing', async () => {
+  const tree = treeOf('files');
+  for (const name of ['alpha', 'beta']) rmSync(join(tree, name, '-', `${name}-1.0.0.tgz`));
+  expect(wrong(await check(tree))).toEqual([`missing ${tarball}`, 'missing beta/-/beta-1.0.0.tgz']);
+});
+
 test('tarballs are found by the paths of their URLs', async () => {
   const tree = treeOf('files');
   mkdirSync(join(tree, 'npm'));

@@ -1,10 +1,22 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCheck, wrong } from '../../support/checked.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { flipBit } from '../../support/flip-bit.ts';
+import { whyNotInstalled } from '../../support/installed.ts';
 import { runForJson, runProgram } from '../../support/program.ts';
 import { rpmRepository } from '../../support/repositories/rpm-repository.ts';
 import { makeKey, type SigningKey } from '../../support/repositories/signed-archive.ts';
@@ -111,6 +123,77 @@ test.for<[what: string, damage: (directory: string) => unknown, findings: RegExp
   const found = wrong(await check(join(directory, '..')));
   for (const [at, finding] of findings.entries())
     expect(found[at] ?? '', found.join('\n')).toMatch(finding);
+});
+
+/** A repository whose packages are named by a list of zchunk alone, as zck(1) writes it. */
+async function zchunkRepository(): Promise<string> {
+  const directory = await repository('--simple-md-filenames');
+  const repodata = join(directory, 'repodata');
+  const [plain, list] = [join(directory, '../../primary.xml'), join(repodata, 'primary.xml.zck')];
+  writeFileSync(plain, gunzipSync(readFileSync(listIn(directory, 'primary'))));
+  await execa('zck', ['-o', list, plain]);
+  await execa('modifyrepo_c', ['--remove', 'primary', repodata]);
+  // The createrepo_c of Debian 12 is made without zchunk.
+  const hash = createHash('sha256').update(readFileSync(list)).digest('hex');
+  const data = `<data type="primary_zck"><checksum type="sha256">${hash}</checksum>
+<location href="repodata/primary.xml.zck"/><size>${statSync(list).size}</size></data>\n</repomd>`;
+  const index = join(repodata, 'repomd.xml');
+  writeFileSync(index, readFileSync(index, 'utf8').replace('</repomd>', data));
+  return directory;
+}
+
+const whyNoZchunk = whyNotInstalled('zck', 'unzck');
+
+test.for<[what: string, damage: (directory: string) => unknown, findings: RegExp[]]>([
+  ['nothing', () => {}, []],
+  ['a missing package', (at) => rmSync(join(at, 'beta-1.0.rpm')), [/^missing .*beta-1.0.rpm$/]],
+  [
+    'a list that is cut off',
+    (at) => truncateSync(listIn(at, 'primary'), 300),
+    // What unzck says, and that it ends too early.
+    [/^malformed .*xml.zck$/, /^malformed .*xml.zck$/, /^size .*primary.xml.zck$/],
+  ],
+])(
+  `in a list of zchunk alone, %s is found${whyNoZchunk}`,
+  async ([, damage, findings], { skip }) => {
+    if (whyNoZchunk !== '') skip();
+    const directory = await zchunkRepository();
+    await damage(directory);
+    const checked = await runCheck(join(directory, '..'), '--check', 'rpm-md', '--check-content');
+    const found = wrong(checked);
+    expect(found, found.join('\n')).toHaveLength(findings.length);
+    for (const [at, finding] of findings.entries()) expect(found[at]).toMatch(finding);
+    expect(checked.notes.join()).not.toMatch(/zchunk/);
+  },
+);
+
+test(`without unzck, a list of zchunk alone is not read, and a note says so${whyNoZchunk}`, async ({
+  skip,
+}) => {
+  if (whyNoZchunk !== '') skip();
+  const directory = await zchunkRepository();
+  rmSync(join(directory, 'beta-1.0.rpm'));
+  const programs = join(directory, '../../programs');
+  mkdirSync(programs);
+  for (const name of ['sh', 'sort', 'find']) {
+    const { stdout } = await execa('sh', ['-c', `command -v ${name}`]);
+    symlinkSync(stdout, join(programs, name));
+  }
+  const words = ['check', join(directory, '..'), '--check', 'rpm-md', '--json'];
+  const result = await runProgram(words, { env: { PATH: programs } });
+  expect(result.json()).toMatchObject({
+    isRight: true,
+    notes: expect.arrayContaining([expect.stringMatching(/zchunk alone, .*: unzck is not inst/)]),
+  });
+});
+
+test.each(['comps.xml', 'comps.xml.gz'])('a missing list of groups is found: %s', async (name) => {
+  const groups = join(scratchDirectory(), 'comps.xml');
+  writeFileSync(groups, '<?xml version="1.0"?>\n<comps><group><id>core</id></group></comps>\n');
+  const directory = await repository('--simple-md-filenames', `--groupfile=${groups}`);
+  expect(await check(join(directory, '..'))).toMatchObject({ isRight: true, files: 7 });
+  rmSync(join(directory, 'repodata', name));
+  expect(wrong(await check(join(directory, '..')))).toEqual([`missing x86_64/repodata/${name}`]);
 });
 
 test('what a sync leaves out is not missing, and what its source lacks is', async () => {
