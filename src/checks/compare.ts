@@ -9,6 +9,7 @@ import { Turns } from '../system/event-loop.ts';
 import { InParallel } from '../system/in-parallel.ts';
 import { type Hasher, isPackageHash, packageHasher } from './alpine/package-hash.ts';
 import { type Checksum, type Claim, parseClaim, showClaim, showSum } from './claims.ts';
+import { A_FILE } from './finding.ts';
 import { type Hashed, HashThreads, MOST_THREADS } from './hash-threads.ts';
 import type { Session } from './session.ts';
 import type { FoundFile, TreeFiles } from './tree-files.ts';
@@ -211,13 +212,18 @@ function algorithmsFor({ claims }: Unread): Checksum['algorithm'][] {
 }
 
 /** The files of a list, some at a time. */
-function* batchesIn(reading: string, { files }: Session): Generator<Unread[]> {
+function* batchesIn(reading: string, session: Session): Generator<Unread[]> {
   let batch: Unread[] = [];
   let bytes = 0;
   for (const { key, said } of joined([linesIn(reading)])) {
-    const found = files.find(nameOfKey(key));
-    if (typeof found === 'string') continue;
-    batch.push({ key, found, claims: (said[0] ?? []).map(parseClaim) });
+    const name = nameOfKey(key);
+    const found = session.files.find(name);
+    const claims = (said[0] ?? []).map(parseClaim);
+    if (typeof found === 'string') {
+      addVanished(name, claims, session);
+      continue;
+    }
+    batch.push({ key, found, claims });
     bytes += Number(found.stats.size);
     if (batch.length < BATCH_FILES && bytes < BATCH_BYTES) continue;
     yield batch;
@@ -227,7 +233,7 @@ function* batchesIn(reading: string, { files }: Session): Generator<Unread[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** @throws Error for a file that has vanished, or whatever else is no state of a disk. */
+/** @throws Error for what is no state of a disk or a tree, such as too many open files. */
 function judgeContent(
   { key, found, claims }: Unread,
   hashed: Hashed,
@@ -237,6 +243,10 @@ function judgeContent(
   const name = nameOfKey(key);
   if ('errno' in hashed) {
     const { errno } = hashed;
+    if (VANISHED.includes(errno)) {
+      addVanished(name, claims, session);
+      return;
+    }
     if (!UNREADABLE.includes(errno))
       throw Object.assign(new Error(errno), { code: errno, path: readableName(name).name });
     session.findings.add(name, 'unreadable', 'content', errno, claims[0]?.by);
@@ -247,6 +257,13 @@ function judgeContent(
     const isGood = own.every((claim) => isRight(name, claim, sum.hex, session));
     if (isGood) writeVerified(verified, key, found, sum);
   }
+}
+
+/** What open(2) says of a file that somebody has removed, or made a symlink of, since it was found. */
+const VANISHED = ['ENOENT', 'ENOTDIR', 'ELOOP'];
+
+function addVanished(name: string, claims: readonly Claim[], { findings }: Session): void {
+  findings.add(name, 'missing', A_FILE, 'nothing any more', claims[0]?.by);
 }
 
 /** What a damaged disk, or the lack of permission, says of a file. */

@@ -1,0 +1,98 @@
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { Checked } from '../../support/checked.ts';
+import { wrong } from '../../support/checked.ts';
+import { eventually } from '../../support/eventually.ts';
+import { nobody } from '../../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  type RunningProgram,
+  runProgram,
+  startProgram,
+} from '../../support/program.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+
+const MB = 1_000_000;
+
+/** As many as are read at once. */
+const THREADS = Math.min(4, Math.max(2, availableParallelism()));
+
+/** No file has this checksum. */
+const WRONG = '0'.repeat(64);
+
+/** A directory of files of these sizes, with a list that says something else of their content. */
+function wronglyListed(sizes: Readonly<Record<string, number>>): string {
+  const directory = join(scratchDirectory(), 'tree');
+  mkdirSync(directory);
+  for (const [name, size] of Object.entries(sizes)) {
+    writeFileSync(join(directory, name), '');
+    truncateSync(join(directory, name), size);
+  }
+  const lines = Object.keys(sizes).map((name) => `${WRONG}  ${name}\n`);
+  writeFileSync(join(directory, 'SHA256SUMS'), lines.join(''));
+  return directory;
+}
+
+/** Waits until a program has a file open. */
+async function hasOpen({ pid }: RunningProgram, path: string): Promise<void> {
+  const open = () =>
+    readdirSync(`/proc/${pid}/fd`).map((fd) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${fd}`);
+      } catch {
+        return '';
+      }
+    });
+  await eventually(() => expect(open()).toContain(path));
+}
+
+test.skipIf(!nobodyRunsTheProgram)('a file that may not be read is found to be so', async () => {
+  const directory = wronglyListed({ readable: 10, secret: 10 });
+  chmodSync(join(directory, 'secret'), 0);
+  for (const path of [join(directory, '..'), directory]) chownSync(path, nobody.uid, nobody.gid);
+  const result = await runProgram(['check', directory, '--json'], { user: nobody });
+  expect(result.exitCode).toBe(65);
+  const checked = result.json() as unknown as Checked;
+  expect(wrong(checked)).toEqual(['hash readable', 'unreadable secret']);
+  expect(checked.findings).toContainEqual(
+    expect.objectContaining({ name: 'secret', found: 'EACCES', by: 'SHA256SUMS' }),
+  );
+});
+
+test('a check that is ended in the middle of a file leaves nothing behind', async () => {
+  // Zeros without blocks, which would take minutes.
+  const directory = wronglyListed({ giant: 200_000 * MB });
+  const temporary = scratchDirectory();
+  const checking = startProgram(['check', directory], { env: { TMPDIR: temporary } });
+  await hasOpen(checking, join(directory, 'giant'));
+  expect(readdirSync(temporary)).toHaveLength(1);
+  checking.kill('SIGINT');
+  await checking.result;
+  expect(readdirSync(temporary)).toEqual([]);
+});
+
+test.each([
+  ['that has been handed out to wait', THREADS],
+  ['that is to be handed out later', THREADS + 2],
+])('a file %s is missing when it vanishes', async (_, before) => {
+  const large = Array.from({ length: before }, (_, index) => `large${index}`);
+  const sizes = Object.fromEntries(large.map((name) => [name, 300 * MB]));
+  const directory = wronglyListed({ ...sizes, vanishing: 10 });
+  const checking = startProgram(['check', directory, '--json']);
+  await hasOpen(checking, join(directory, 'large0'));
+  rmSync(join(directory, 'vanishing'));
+  const result = await checking.result;
+  expect(result.exitCode).toBe(65);
+  expect(wrong(result.json() as unknown as Checked)).toContain('missing vanishing');
+});
