@@ -84,7 +84,8 @@ async function measureArchive(
     const list = join(directory, 'names');
     const { current } = layoutOf(join(place, 'checked'));
     writeFileSync(list, paths.map((path) => `${join(current, path)}\0`).join(''));
-    return run(name, { file: 'xargs', args: ['-0', '-a', list, program] }, false);
+    const quiet = 'exec xargs -0 -a "$0" "$1" >/dev/null';
+    return run(name, { file: 'sh', args: ['-c', quiet, list, program] }, false);
   };
 
   say(`${kind}: making ${packages} packages and two mirrors`);
