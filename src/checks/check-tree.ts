@@ -122,6 +122,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const options = { inherit, signal };
   const claims = await sortedLines([session.claimsPath], join(work, 'claims.sorted'), options);
   const compared = await compareClaims(claims, known.lines, isInPlace, session, onProgress);
+  session.findings.settle();
   const leftOut =
     compared.missing === undefined
       ? 0

@@ -51,6 +51,8 @@ export class Findings {
   readonly #exceptions: Exceptions;
   readonly #kinds = new Map<FindingKind, number>();
   readonly #places = new Places();
+  /** Why lists cannot be understood whose size or hash may turn out to be wrong, by their names. */
+  readonly #doubts = new Map<string, string>();
   #names: NameWriter | undefined;
 
   /** @param path of a new file for the names of entries that are wrong; none is made if there are none. */
@@ -61,6 +63,7 @@ export class Findings {
 
   /** @param name that of the entry, and `by`: one character per byte (latin1). */
   add(name: string, kind: FindingKind, expected: string, found: string, by = ''): void {
+    if (EXPLAINING.includes(kind)) this.#doubts.delete(name);
     if (this.#exceptions.excepts(name, kind)) return;
     this.count += 1;
     this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
@@ -76,6 +79,23 @@ export class Findings {
     this.list.push({ name: shown, ...exact, kind, expected, found, by: source });
   }
 
+  /**
+   * Adds that a list cannot be understood, but only once `settle` is called, and not if its size or its hash is
+   * wrong by then: that explains whatever its reader stumbles over. The first fault of a list counts.
+   */
+  doubt(name: string, found: string): void {
+    if (this.#doubts.has(name)) return;
+    if (this.#doubts.size < MOST_FINDINGS) this.#doubts.set(name, found);
+    else this.add(name, 'malformed', UNDERSTANDABLE, found, name);
+  }
+
+  /** Adds the faults that nothing else explains. */
+  settle(): void {
+    for (const [name, found] of this.#doubts)
+      this.add(name, 'malformed', UNDERSTANDABLE, found, name);
+    this.#doubts.clear();
+  }
+
   get counts(): FindingCounts {
     const kinds = [...this.#kinds].map(([kind, count]) => ({ kind, count }));
     return { kinds, directories: this.#places.within(MOST_PLACES) };
@@ -89,6 +109,12 @@ export class Findings {
     return wrong;
   }
 }
+
+/** What is wrong with a file whose content is not the one that was meant. */
+const EXPLAINING: readonly FindingKind[] = ['size', 'hash', 'unreadable'];
+
+/** What is expected of a malformed file. */
+export const UNDERSTANDABLE = 'what can be understood';
 
 /** What is expected where a file is missing that has a name. */
 export const A_FILE = 'a file';

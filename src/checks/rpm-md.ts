@@ -83,19 +83,19 @@ const LONGEST_PACKAGE = 64 * 1024 ** 2;
 async function readPackages(name: string, top: string, session: Session): Promise<void> {
   if (!session.files.isThere(name)) return;
   let rest = '';
-  await session.readLines(name, (lines) => {
+  const isWhole = await session.readList(name, (lines) => {
     const parts = (rest + lines.join('\n')).split(END);
     rest = `${parts.pop() ?? ''}\n`;
     if (rest.length > LONGEST_PACKAGE) throw new Malformed('it has a package of more than 64 MiB');
     for (const part of parts) readPackage(part, name, top, session);
   });
-  if (!rest.includes('</metadata>')) session.malformed(name, 'it is cut off');
+  if (isWhole && !rest.includes('</metadata>')) session.findings.doubt(name, 'it is cut off');
 }
 
 function readPackage(text: string, name: string, top: string, session: Session): void {
   const href = hrefIn(text);
   if (href === undefined) {
-    session.malformed(name, 'a package without a place');
+    session.findings.doubt(name, 'it has a package without a place');
     return;
   }
   if (/<location\b[^>]*\bxml:base=/.test(text)) return;

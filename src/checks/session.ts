@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { type Claim, ClaimWriter, nameIn } from './claims.ts';
 import { Exceptions } from './exceptions.ts';
-import { A_FILE, Findings } from './finding.ts';
+import { A_FILE, Findings, UNDERSTANDABLE } from './finding.ts';
 import { Heads } from './heads.ts';
 import { type FoundFile, linesOf, Malformed, TreeFiles } from './tree-files.ts';
 
@@ -75,7 +75,7 @@ export class Session {
   }
 
   malformed(name: string, found: string): void {
-    this.findings.add(name, 'malformed', 'what can be understood', found, name);
+    this.findings.add(name, 'malformed', UNDERSTANDABLE, found, name);
   }
 
   /**
@@ -87,6 +87,21 @@ export class Session {
       for await (const lines of linesOf(content)) onLines(lines);
     });
     if (fault !== undefined) this.malformed(name, fault);
+  }
+
+  /**
+   * The same for a list of which the repository says what it is: see `Findings.doubt`.
+   *
+   * @returns whether it was read to its end.
+   */
+  async readList(name: string, onLines: (lines: readonly string[]) => void): Promise<boolean> {
+    let isWhole = false;
+    const fault = await this.read(name, async (content) => {
+      for await (const lines of linesOf(content)) onLines(lines);
+      isWhole = true;
+    });
+    if (fault !== undefined) this.findings.doubt(name, fault);
+    return isWhole;
   }
 
   /** All lines of a file that heads a repository, see `readLines`; none if it has more than such a file can have. */

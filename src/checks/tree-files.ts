@@ -12,6 +12,7 @@ import { createGunzip } from 'node:zlib';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { bytePath } from '../mirror/byte-path.ts';
 import { RealParents } from '../mirror/trees/real-parents.ts';
+import { howToInstall } from '../system/child.ts';
 import { type ChildOptions, runProgram } from '../system/process.ts';
 import { PIECE, READ_ONLY } from './hash-file.ts';
 
@@ -180,7 +181,7 @@ const NOT_FOUND = 127;
 /** The error when a check needs a program that is not installed. */
 export function lacking(program: string): MirrorlatchError {
   return new MirrorlatchError('UNAVAILABLE', `a check needs ${program}, which is not installed`, {
-    hint: `Install it, or sync without checks: --check none`,
+    hint: howToInstall(program),
   });
 }
 

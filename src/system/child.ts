@@ -18,17 +18,26 @@ export function cannotStart(program: string, cause: unknown): MirrorlatchError {
     });
   }
   return new MirrorlatchError('UNAVAILABLE', `the program ${program} is not installed`, {
-    hint: `Install it, for example with: apt-get install ${PACKAGES[program] ?? program}`,
+    hint: howToInstall(program),
     cause,
   });
+}
+
+/** The hint for a program that is not installed. */
+export function howToInstall(program: string): string {
+  return `Install it, for example with: apt-get install ${PACKAGES[program] ?? program}`;
 }
 
 /** Debian's packages, for programs that have another name. */
 const PACKAGES: Record<string, string> = {
   btrfs: 'btrfs-progs',
   cp: 'coreutils',
+  find: 'findutils',
   flock: 'util-linux',
   setpriv: 'util-linux',
+  sort: 'coreutils',
   sync: 'coreutils',
   touch: 'coreutils',
+  unzck: 'zchunk',
+  xz: 'xz-utils',
 };
