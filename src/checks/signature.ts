@@ -1,8 +1,8 @@
-import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError } from '../errors.ts';
+import { readKeyring } from '../mirror/settings/keyring.ts';
 import { runProgram } from '../system/process.ts';
-import { quoteForSh } from '../system/quote.ts';
 import type { Session } from './session.ts';
 import { type FoundFile, lacking } from './tree-files.ts';
 
@@ -46,22 +46,6 @@ export async function faultOfSignature(
 
 /** The first descriptor that a child inherits. */
 const FIRST = 3;
-
-/** @throws MirrorlatchError CONFIGURATION when it cannot be read. */
-export function readKeyring(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw unfitKeyring(path, error);
-  }
-}
-
-export function unfitKeyring(path: string, cause: unknown): MirrorlatchError {
-  return new MirrorlatchError('CONFIGURATION', `the keyring ${path} cannot be read`, {
-    hint: `Look at it with: ls -l ${quoteForSh(path)}`,
-    cause,
-  });
-}
 
 /** gpgv(1) reads keys in their binary form alone. @returns the path of that. */
 function binaryKeyring(path: string, work: string): string {

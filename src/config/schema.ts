@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { MirrorlatchError } from '../errors.ts';
 import { parseChannelName } from '../mirror/channels/channel-names.ts';
 import { joinRules } from '../mirror/channels/channel-rules.ts';
-import { AFTER_DRAIN, CHECK_CHOICES } from '../mirror/settings/policy.ts';
+import { AFTER_DRAIN, CHECK_CHOICES, canBeTogether } from '../mirror/settings/policy.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
 import { withAbsoluteFiles } from '../rsync/option-files.ts';
@@ -237,7 +237,7 @@ const COMMON = {
   check: z.optional(
     listOf(`Give some of these in an array: ${CHECK_CHOICES.join(', ')}.`, (given) =>
       readChoice(given, CHECK_CHOICES),
-    ),
+    ).check(z.refine(canBeTogether, 'Give none alone: it turns off all checks.')),
   ),
   'check-command': z.optional(text('Give the words of a shell in quotes.', readShellText)),
   'check-timeout': z.optional(duration),

@@ -6,6 +6,7 @@ import { type Selection, selectionOf } from '../checks/selected.ts';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { publicationOf, readHistory } from '../mirror/history/history.ts';
 import { findMirror, type Mirror } from '../mirror/open.ts';
+import { checkKeyring } from '../mirror/settings/keyring.ts';
 import {
   type CheckPolicy,
   DEFAULT_CHECK,
@@ -51,6 +52,7 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
   checkGroups({ check: options.check });
   const mirror = findMirror(path);
   const policy = policyFor(mirror, options);
+  if (policy.keyring !== '') checkKeyring(policy.keyring);
   const found = mirror === undefined ? directoryAt(path, id) : snapshotOf(mirror, id);
   const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-check-'));
   try {

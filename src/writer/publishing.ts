@@ -20,6 +20,8 @@ import {
   serveDirectory,
   servedDirectory,
 } from '../mirror/served/served-directory.ts';
+import { checkKeyring } from '../mirror/settings/keyring.ts';
+import { isCheckWanted } from '../mirror/settings/policy.ts';
 import { describeHold } from '../mirror/settings/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { stagedTree } from '../mirror/staging.ts';
@@ -75,6 +77,7 @@ export async function makingSnapshot<Result>(
   const failed = hooks.has('on-recovery') ? failureBefore(writer) : undefined;
   try {
     refuseMounts(writer);
+    refuseUnfitKeyring(writer);
     await hooks.before(
       'before-sync',
       { ...subjectOf(writer, id), tree: treeBefore(writer) },
@@ -87,6 +90,11 @@ export async function makingSnapshot<Result>(
     recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error), writer.failure));
     throw error;
   }
+}
+
+/** @throws MirrorlatchError CONFIGURATION before anything is transferred. */
+function refuseUnfitKeyring({ policy: { check } }: Writer): void {
+  if (isCheckWanted(check) && check.keyring !== '') checkKeyring(check.keyring);
 }
 
 /** The last line of history about a sync, if that has failed. */

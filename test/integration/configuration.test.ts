@@ -313,6 +313,29 @@ describe('a mistake in the file', () => {
   });
 });
 
+test('config check names a keyring that is not there or has no key, once for all mirrors', async () => {
+  const { run, root, write } = configured();
+  const text = join(root, '../no-keys');
+  writeFileSync(text, 'root:x:0:0\n');
+  write(
+    '[defaults]',
+    'check-keyring = "/nowhere/keys.gpg"',
+    '[mirrors.a]',
+    `root = "${root}"`,
+    '[mirrors.b]',
+    `root = "${root}-b"`,
+    '[mirrors.c]',
+    `root = "${root}-c"`,
+    `check-keyring = "${text}"`,
+  );
+  const result = await run(['config', 'check']);
+  expect(result.exitCode, transcript(result)).toBe(78);
+  expect(
+    result.stderr.match(/line 2: the keyring \/nowhere\/keys.gpg cannot be read/g),
+  ).toHaveLength(1);
+  expect(result.stderr).toMatch(/line 9: the keyring .*no-keys has no public key/);
+});
+
 describe('the files', () => {
   test('of a user are config.toml and conf.d, in the order of their names', async () => {
     const { home, root, source, json, run } = await synced();

@@ -1,6 +1,6 @@
 import { createPublicKey, createVerify, type KeyObject } from 'node:crypto';
+import { readKeyring, unfitKeyring } from '../../mirror/settings/keyring.ts';
 import type { Session } from '../session.ts';
-import { readKeyring, unfitKeyring } from '../signature.ts';
 import type { FoundFile } from '../tree-files.ts';
 import { filesIn, partsIn } from './parts.ts';
 

@@ -5,6 +5,7 @@ import {
   AFTER_DRAIN,
   CHECK_CHOICES,
   type CheckPolicy,
+  canBeTogether,
   type DrainPolicy,
   type Given,
   HOOK_PHASES,
@@ -105,9 +106,11 @@ const COMMANDS: Rule = {
 const FLAG: Rule = { kind: 'true or false', allows: (value) => typeof value === 'boolean' };
 
 const CHOICES: Rule = {
-  kind: `an array of ${CHECK_CHOICES.join(', ')}`,
+  kind: `an array of ${CHECK_CHOICES.join(', ')}, with none alone`,
   allows: (value) =>
-    Array.isArray(value) && value.every((one) => CHECK_CHOICES.some((choice) => choice === one)),
+    Array.isArray(value) &&
+    value.every((one) => CHECK_CHOICES.some((choice) => choice === one)) &&
+    canBeTogether(value),
 };
 
 const PATH_OR_NONE: Rule = {

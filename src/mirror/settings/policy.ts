@@ -205,6 +205,11 @@ export const DEFAULT_CHECK: CheckPolicy = {
   publishesAnyway: false,
 };
 
+/** Whether choices of checks can be meant together: `none` turns off all others. */
+export function canBeTogether(kinds: readonly CheckChoice[]): boolean {
+  return !kinds.includes('none') || kinds.every((kind) => kind === 'none');
+}
+
 /** Whether there is anything to check. */
 export function isCheckWanted({ kinds, command }: Pick<CheckPolicy, 'kinds' | 'command'>): boolean {
   return !kinds.includes('none') && (kinds.length > 0 || command !== '');

@@ -1,5 +1,5 @@
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { execaSync } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { runCheck, wrong } from '../../support/checked.ts';
@@ -138,6 +138,22 @@ test('a kind that is wanted has to be there', async () => {
   const result = await runProgram(words);
   expectFailure(result, 65, /a Release or InRelease/);
   expect(mirror.snapshots()).toEqual([]);
+});
+
+test('a keyring that cannot be used ends a sync before its transfer', async () => {
+  const mirror = smallMirror();
+  const words = ['sync', mirror.source, mirror.root, '--check', 'auto'];
+  const result = await runProgram([...words, '--check-keyring', '/etc/passwd']);
+  expectFailure(result, 78, /the keyring \/etc\/passwd has no public key/);
+  expect(mirror.history().at(-1)).toMatchObject({ event: 'failed', code: 'CONFIGURATION' });
+  const there = readdirSync(mirror.root, { recursive: true }).map((name) => basename(`${name}`));
+  expect(there.filter((name) => readdirSync(mirror.source).includes(name))).toEqual([]);
+});
+
+test('none is refused together with another kind', async () => {
+  const { source, root } = smallMirror();
+  const result = await runProgram(['sync', source, root, '--check', 'auto', '--check', 'none']);
+  expectFailure(result, 64, /none/);
 });
 
 test('--check none turns off what the mirror remembers', async () => {
