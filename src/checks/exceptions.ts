@@ -93,7 +93,7 @@ function quoted(text: string): string {
 export function describeExcepted({ pattern, count }: Excepted): string {
   const what =
     count === 0
-      ? 'nothing is wrong with what it names any more, so it can go'
+      ? 'nothing that is wrong has such a name; if it was not mistyped, it can go'
       : `${count === 1 ? '1 finding refuses' : `${count} findings refuse`} nothing`;
   return `check-except ${printable(pattern)}: ${what}`;
 }

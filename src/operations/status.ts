@@ -223,7 +223,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
       ? []
       : [`the configuration is not valid: ${configuration.message}`]),
     ...(current === null ? [whyNothingIsCurrent(layout, history)] : []),
-    ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
+    ...(lastSync?.event === 'failed' ? [whyFailed(lastSync)] : []),
     ...(isStale ? [whyStale(syncedAt)] : []),
     ...problemsOfContent(snapshots),
     ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
@@ -401,4 +401,12 @@ function whyStale(syncedAt: string | null): string {
   return syncedAt !== null && isAhead(syncedAt)
     ? 'its last sync lies in the future, so that it may be stale'
     : 'it is stale';
+}
+
+/** A refusal by a check names the first thing that was wrong: whoever reads it asks that next. */
+function whyFailed({ code, findings = [] }: Extract<HistoryEntry, { event: 'failed' }>): string {
+  const failed = 'the last sync or lock failed';
+  const [first] = findings;
+  if (code !== 'CHECK_FAILED' || first === undefined) return failed;
+  return `${failed}: a check refused its tree (${first.name}: ${first.kind})`;
 }

@@ -1,5 +1,6 @@
 import { describeFinding } from '../../checks/finding.ts';
 import { showDuration } from '../../config/values.ts';
+import { NOTHING_PUBLISHED } from '../../errors.ts';
 import { describeHold } from '../../mirror/settings/settings.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { Facts, Failure } from '../../operations/explain.ts';
@@ -40,7 +41,7 @@ export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
           : log === null
             ? ['rsync had not run, or its log was removed']
             : []),
-        'Nothing of it was published',
+        ...(message.includes(NOTHING_PUBLISHED) ? [] : ['Nothing of it was published']),
         left,
         ...(isShrink(code)
           ? [`if that is right, publish it with: mirrorlatch sync ${root} --allow-shrink`]

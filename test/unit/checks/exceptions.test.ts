@@ -72,6 +72,6 @@ test('each pattern that matches counts, and one that does not says so', () => {
   expect(exceptions.used.map(describeExcepted)).toEqual([
     'check-except pool/**: 2 findings refuse nothing',
     'check-except a.deb: 1 finding refuses nothing',
-    'check-except gone: nothing is wrong with what it names any more, so it can go',
+    'check-except gone: nothing that is wrong has such a name; if it was not mistyped, it can go',
   ]);
 });
