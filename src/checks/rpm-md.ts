@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { type Checksum, checksumOf } from './claims.ts';
-import { withoutEntities } from './entities.ts';
+import { attributeOf, elementsIn } from './elements.ts';
 import type { Kind } from './kind.ts';
 import type { Session } from './session.ts';
 import { faultOfSignature } from './signature.ts';
@@ -25,20 +25,20 @@ async function readRepository(top: string, session: Session): Promise<void> {
   const text = (await session.readHead(name)).join('\n');
   if (text === '') return;
   session.heads.add('rpm-md', name);
-  const isCutOff = !/<\/repomd>\s*$/.test(text);
+  const isCutOff = !text.trimEnd().endsWith('</repomd>');
   if (isCutOff) session.malformed(name, 'it is cut off');
   await checkSignature(name, session);
   const lists = new Map<string, string>();
-  for (const [, type = '', body = ''] of text.matchAll(
-    /<data\s[^>]*?type="([^"]*)"[^>]*>(.*?)<\/data>/gs,
-  )) {
-    const href = hrefIn(body);
-    const sum = checksumIn(/<checksum\b[^>]*>[^<]*<\/checksum>/.exec(body)?.[0] ?? '');
-    const size = /<size>(\d+)<\/size>/.exec(body)?.[1];
-    if (href === undefined || sum === undefined) session.malformed(name, `its list ${type}`);
-    // A list may lie on another server.
-    else if (!/<location\b[^>]*\bxml:base=/.test(body)) {
-      session.claim(top, href, { size: size === undefined ? size : Number(size), sum, by: name });
+  for (const list of elementsIn(text, 'data')) {
+    const type = attributeOf(list, 'type') ?? '';
+    const place = placeIn(list.body);
+    const [checksum] = elementsIn(list.body, 'checksum');
+    const [size] = elementsIn(list.body, 'size');
+    const sum = checksum && checksumOf(attributeOf(checksum, 'type') ?? '', checksum.body.trim());
+    if (place === undefined || sum === undefined) session.malformed(name, `its list ${type}`);
+    else if (!place.isElsewhere) {
+      const { href } = place;
+      session.claim(top, href, { size: sizeIn(size?.body), sum, by: name });
       if (!lists.has(type)) lists.set(type, posix.join(top, href));
     }
   }
@@ -93,31 +93,33 @@ async function readPackages(name: string, top: string, session: Session): Promis
 }
 
 function readPackage(text: string, name: string, top: string, session: Session): void {
-  const href = hrefIn(text);
-  if (href === undefined) {
+  const place = placeIn(text);
+  if (place === undefined) {
     session.findings.doubt(name, 'it has a package without a place');
     return;
   }
-  if (/<location\b[^>]*\bxml:base=/.test(text)) return;
-  const size = /<size\b[^>]*\bpackage="(\d+)"/.exec(text)?.[1];
-  const sum = checksumIn(
-    /<checksum\b[^>]*\bpkgid="YES"[^>]*>[^<]*<\/checksum>/.exec(text)?.[0] ?? '',
-  );
+  if (place.isElsewhere) return;
+  const [sized] = elementsIn(text, 'size');
+  const size = sizeIn(sized && attributeOf(sized, 'package'));
   const isRead = session.options.content || size === undefined;
-  session.claim(top, href, {
-    size: size === undefined ? undefined : Number(size),
-    sum: isRead ? sum : undefined,
-    by: name,
-  });
+  session.claim(top, place.href, { size, sum: isRead ? sumOfPackage(text) : undefined, by: name });
 }
 
-function hrefIn(text: string): string | undefined {
-  const href = /<location\b[^>]*\bhref="([^"]*)"/.exec(text)?.[1];
-  return href === undefined ? href : withoutEntities(href);
+function sumOfPackage(text: string): Checksum | undefined {
+  for (const checksum of elementsIn(text, 'checksum'))
+    if (attributeOf(checksum, 'pkgid') === 'YES')
+      return checksumOf(attributeOf(checksum, 'type') ?? '', checksum.body.trim());
+  return undefined;
 }
 
-function checksumIn(element: string): Checksum | undefined {
-  const [, type = '', hex = ''] =
-    /<checksum\b[^>]*\btype="([^"]*)"[^>]*>\s*([^<\s]*)\s*</.exec(element) ?? [];
-  return checksumOf(type, hex);
+/** Where a list or a package lies: in the repository, or on another server. */
+function placeIn(text: string): { href: string; isElsewhere: boolean } | undefined {
+  const [location] = elementsIn(text, 'location');
+  const href = location && attributeOf(location, 'href');
+  if (location === undefined || href === undefined) return undefined;
+  return { href, isElsewhere: attributeOf(location, 'xml:base') !== undefined };
+}
+
+function sizeIn(digits: string | undefined): number | undefined {
+  return /^\d+$/.test(digits ?? '') ? Number(digits) : undefined;
 }

@@ -25,7 +25,7 @@ export const sha256sums: Kind = {
 };
 
 async function readList(list: string, session: Session): Promise<void> {
-  const unread: string[] = [];
+  let unread: string | undefined;
   let count = 0;
   let isSignature = false;
   await session.readLines(list, (lines) => {
@@ -34,20 +34,19 @@ async function readList(list: string, session: Session): Promise<void> {
       if (line.startsWith('-----BEGIN PGP SIGNATURE')) isSignature = true;
       if (isSignature || /^(-----|Hash: |#|\s*$)/.test(line)) continue;
       const said = parseLine(line, list);
-      if (said === undefined) unread.push(line);
-      else {
-        count += 1;
-        session.claim('.', placeOf(list, said.path, session), {
-          ...said,
-          size: undefined,
-          by: list,
-        });
+      if (said === undefined) {
+        unread ??= line;
+        continue;
       }
+      count += 1;
+      const place = placeOf(list, said.path, session);
+      // `sha256sum * >SHA256SUMS` lists the list as it was before it had any lines.
+      if (nameIn('.', place) !== list)
+        session.claim('.', place, { ...said, size: undefined, by: list });
     }
   });
-  const [first = ''] = unread;
-  if (count > 0 && unread.length > 0)
-    session.malformed(list, `the line ${JSON.stringify(first.slice(0, 80))}`);
+  if (count > 0 && unread !== undefined)
+    session.malformed(list, `the line ${JSON.stringify(unread.slice(0, 80))}`);
   else if (count === 0) session.notes.add(`${list} lists no checksums`);
 }
 

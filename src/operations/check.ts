@@ -92,6 +92,10 @@ function policyFor(
   { check: given }: CheckOptions,
 ): Omit<CheckPolicy, 'publishesAnyway'> {
   const remembered = mirror === undefined ? DEFAULT_CHECK : policyOf(mirror.settings, {}).check;
+  if (given?.kinds?.includes('none'))
+    throw new MirrorlatchError('USAGE', 'with --check none there is nothing to check', {
+      hint: 'Name a kind, or leave the option out.',
+    });
   const policy = withDefaults(remembered, given);
   return isCheckWanted(policy) ? policy : { ...policy, kinds: ['auto'] };
 }

@@ -1,3 +1,4 @@
+import { describeFinding } from '../checks/finding.ts';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { channelPlan } from '../mirror/channels/channel-state.ts';
 import { channelsById, channelsOf } from '../mirror/channels/channels.ts';
@@ -14,7 +15,11 @@ import {
   verificationOf,
 } from '../mirror/history/history.ts';
 import { type Ended, indexOf, type Verified } from '../mirror/history/history-index.ts';
-import type { LeftOutRecord, WritableByAll } from '../mirror/history/history-line.ts';
+import type {
+  CheckedRecord,
+  LeftOutRecord,
+  WritableByAll,
+} from '../mirror/history/history-line.ts';
 import { namedBy } from '../mirror/history/link-moves.ts';
 import { publishedOrMoved } from '../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
@@ -70,6 +75,8 @@ export interface SnapshotInfo {
   leftOut: LeftOutRecord[];
   /** What `verify` found of it when it looked last; null if it never did. */
   verified: Verified | null;
+  /** What a check found of it before it was published; null if there was none. */
+  checked: CheckedRecord | null;
   /** What any user could change in it; null if that was not recorded. */
   writableByAll: WritableByAll | null;
   /** Processes that read it, as far as this user may see them. */
@@ -176,6 +183,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
         newBytes: published?.newBytes ?? null,
         leftOut: leftOutOf(history, id),
         verified: verificationOf(history, id) ?? null,
+        checked: published?.checked ?? null,
         writableByAll: published?.writableByAll ?? null,
         readers: readers.get(id) ?? [],
         tags: marks === undefined ? null : (marks.get(id) ?? NO_MARKS).tags,
@@ -340,7 +348,23 @@ function whyUnreadable(layout: Layout): string | null {
 
 function problemsOfContent(snapshots: readonly SnapshotInfo[]): string[] {
   const damaged = snapshots.filter(({ verified }) => verified !== null && verified.damaged > 0);
-  return damaged.map(({ id }) => `verify found damage in ${id === LIVE ? 'the tree' : id}`);
+  return [
+    ...damaged.map(({ id }) => `verify found damage in ${nameOf(id)}`),
+    ...snapshots.filter(({ isCurrent }) => isCurrent).flatMap(problemOfCheck),
+  ];
+}
+
+/** What a person has published although it is wrong. */
+function problemOfCheck({ id, checked }: SnapshotInfo): string[] {
+  const [first] = checked?.wrong ?? [];
+  if (first === undefined) return [];
+  const count = checked?.findings ?? 0;
+  const more = count > 1 ? `, and ${count - 1} more` : '';
+  return [`${nameOf(id)} was published anyway, although ${describeFinding(first)}${more}`];
+}
+
+function nameOf(id: string): string {
+  return id === LIVE ? 'the tree' : id;
 }
 
 /** A sync that failed has been named already, and what it left goes with it. */

@@ -1,13 +1,19 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckReport, checkTree } from '../checks/check-tree.ts';
-import { describeCounts, describeFinding } from '../checks/finding.ts';
+import {
+  describeCounts,
+  describeFinding,
+  type FindingCounts,
+  type FindingKind,
+} from '../checks/finding.ts';
 import { selectionOf } from '../checks/selected.ts';
 import { recordVerified, verifiedIn } from '../checks/verified.ts';
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { SyncFigures } from '../mirror/history/history.ts';
+import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import { isCheckWanted } from '../mirror/settings/policy.ts';
+import { type CheckPolicy, isCheckWanted } from '../mirror/settings/policy.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Writer } from './writer.ts';
 
@@ -64,12 +70,26 @@ export async function checkContent(
       writer.notice('there was nothing to check: the tree says nothing of itself');
     writer.lock.assertHeld();
     recordVerified(layout, id, tree, report.verified);
-    const checked = { kinds: kinds.map(({ kind }) => kind), files, findings: count };
     const excepted = report.excepted.filter((one) => one.count > 0);
-    return { checked: excepted.length === 0 ? checked : { ...checked, excepted } };
+    const checked = {
+      ...{ kinds: kinds.map(({ kind }) => kind), files, findings: count },
+      ...(count === 0 ? {} : { wrong: recordsOf(report.findings) }),
+      ...(excepted.length === 0 ? {} : { excepted }),
+    };
+    return { checked };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** How many findings of a check history keeps. */
+const MOST_KEPT = 20;
+
+/** What history keeps of findings: the first of them. */
+export function recordsOf(findings: readonly FindingRecord[]): FindingRecord[] {
+  return findings.slice(0, MOST_KEPT).map(({ name, kind, expected, found, by }) => {
+    return { name, kind, expected, found, by };
+  });
 }
 
 /** @throws MirrorlatchError CHECK_FAILED, unless a person has said that it is to be published. */
@@ -80,7 +100,10 @@ function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckRepo
   const found = isFew
     ? shown.join('; ')
     : `${count} findings (${describeCounts(counts)}), the first: ${shown.join('')}`;
-  const what = `the new tree is not what it says of itself: ${found}`;
+  const isOfCommand = counts.kinds.every(({ kind }) => kind === 'command');
+  const what = isOfCommand
+    ? `the command of the check says no: ${found}`
+    : `the new tree is not what it says of itself: ${found}`;
   if (policy.check.publishesAnyway) {
     onEvent({ kind: 'problem', message: `${what}. It is published all the same` });
     return;
@@ -88,7 +111,16 @@ function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckRepo
   const root = quoteForSh(layout.root);
   const isInPlace = settings.mode === 'in-place';
   throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
-    hint: `An upstream that is being updated heals by itself: sync again later, or add --publish-anyway to publish it as it is. To see what was found: mirrorlatch explain ${root}`,
+    hint: `${wayOut(counts, policy.check)} To see what was found: mirrorlatch explain ${root}`,
     details: { findings, count },
   });
+}
+
+function wayOut({ kinds }: FindingCounts, { keyring }: CheckPolicy): string {
+  const isOf = (kind: FindingKind) => kinds.some((one) => one.kind === kind);
+  if (isOf('signature'))
+    return `Publish it only if you know who has signed it. A key that the upstream has newly belongs into ${quoteForSh(keyring)}.`;
+  if (isOf('command'))
+    return 'Mend what the command complains of, or the command itself: it is check-command.';
+  return 'An upstream that is being updated heals by itself: sync again later, or add --publish-anyway to publish it as it is.';
 }

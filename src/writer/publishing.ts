@@ -31,6 +31,7 @@ import { emptyTrash } from '../mirror/trash.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { recordsOf } from './checking.ts';
 import type { HookSubject } from './hooks.ts';
 import { prove } from './proving.ts';
 import { pruneQuietly } from './pruning.ts';
@@ -169,18 +170,9 @@ function recordFailure(
   }
 }
 
-/** How many findings of a check history keeps. */
-const MOST_KEPT = 20;
-
 function findingsOf(error: MirrorlatchError): { findings?: FindingRecord[] } {
   const findings = hasCode(error, 'CHECK_FAILED') ? error.details.findings : undefined;
-  if (findings === undefined) return {};
-  const kept = findings.slice(0, MOST_KEPT);
-  return {
-    findings: kept.map(({ name, kind, expected, found, by }) => {
-      return { name, kind, expected, found, by };
-    }),
-  };
+  return findings === undefined ? {} : { findings: recordsOf(findings) };
 }
 
 /** Records that the making of a snapshot failed before the work had begun. */

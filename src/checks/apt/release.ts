@@ -29,12 +29,14 @@ export function parseRelease(lines: readonly string[]): Release {
   const sections = new Map<string, ReleaseFile[]>();
   const unread: string[] = [];
   let section = '';
-  for (const line of signedLines(lines)) {
-    const [, name, value = ''] = /^([!-9;-~]+):[ \t]*(.*?)\s*$/s.exec(line) ?? [];
+  for (const signed of signedLines(lines)) {
+    // An expression that ends in blanks would look at each of them again and again.
+    const line = signed.trimEnd();
+    const [, name, value = ''] = /^([!-9;-~]+):[ \t]*(.*)$/s.exec(line) ?? [];
     if (name !== undefined) {
       section = name;
       fields.set(name.toLowerCase(), value);
-    } else if (/^\s*$/.test(line)) {
+    } else if (line === '') {
       section = '';
     } else if (!/^[ \t]/.test(line)) {
       unread.push(line);
@@ -57,7 +59,7 @@ export function addTo<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Val
 }
 
 function fileOf(section: string, line: string): ReleaseFile | undefined {
-  const [, hex = '', size = '', path = ''] = /^\s+(\S+)\s+(\d+)\s+(\S.*?)\s*$/.exec(line) ?? [];
+  const [, hex = '', size = '', path = ''] = /^\s+(\S+)\s+(\d+)\s+(\S.*)$/s.exec(line) ?? [];
   const sum = checksumOf(section.replace(/Sum$/, ''), hex);
   return sum && { path, size: Number(size), sum };
 }

@@ -100,13 +100,15 @@ export interface FindingRecord {
 }
 
 /** What was checked of a tree before its publication. */
-interface CheckedRecord {
+export interface CheckedRecord {
   /** See `CheckKind`. */
   kinds: string[];
   /** The files of which something was said. */
   files: number;
   /** How much was wrong although it was published. */
   findings: number;
+  /** The first of that. */
+  wrong?: FindingRecord[];
   /** And how much of it by a pattern of `--check-except` each, which is not counted there. */
   excepted?: { pattern: string; count: number }[];
 }
@@ -171,6 +173,14 @@ const look = {
   seconds: optional(isNumber),
   leftOut: optional(listOf(shape({ why: isText, count: isNumber, names: listOf(isText) }))),
 } satisfies Record<keyof LookFigures, Check>;
+const finding = {
+  name: isText,
+  kind: isText,
+  expected: isText,
+  found: isText,
+  by: isText,
+} satisfies Record<keyof FindingRecord, Check>;
+
 const figures = {
   ...look,
   strategy: optional(isText),
@@ -187,18 +197,11 @@ const figures = {
       kinds: listOf(isText),
       files: isNumber,
       findings: isNumber,
+      wrong: optional(listOf(shape(finding))),
       excepted: optional(listOf(shape({ pattern: isText, count: isNumber }))),
     }),
   ),
 } satisfies Record<keyof SyncFigures, Check>;
-
-const finding = {
-  name: isText,
-  kind: isText,
-  expected: isText,
-  found: isText,
-  by: isText,
-} satisfies Record<keyof FindingRecord, Check>;
 
 const HISTORY_LINES = new Map<unknown, Check>(
   Object.entries({

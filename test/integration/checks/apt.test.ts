@@ -380,11 +380,13 @@ test('a keyring that is not there is an error of the configuration', async () =>
   expectFailure(result, 78, /the keyring \/nowhere\/keys.gpg cannot be read/);
 });
 
-test('a Release of blank lines, or of millions of names, ends no check', async () => {
+test('a Release of blank lines, of a million names, or of blanks holds no check up', async () => {
   const directory = await archive();
   const path = join(directory, SUITE, 'Release');
   writeFileSync(path, '\n'.repeat(1_000_000));
   expect(wrong(await check(directory))).toContain(`malformed ${SUITE}/Release`);
   writeFileSync(path, `SHA256:\n${` ${'0'.repeat(64)} 1 main/f\n`.repeat(900_000)}`);
+  expect(wrong(await check(directory))).toContain(`malformed ${SUITE}/Release`);
+  writeFileSync(path, `Origin: a${' '.repeat(3_000_000)}b\n`);
   expect(wrong(await check(directory))).toContain(`malformed ${SUITE}/Release`);
 });

@@ -91,7 +91,15 @@ test('--publish-anyway publishes it, and says so', async () => {
   const result = await syncOf(mirror, '--publish-anyway', '--quiet');
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr).toMatch(/images\/a\.iso: .* It is published all the same/);
-  expect(mirror.history().at(-1)).toMatchObject({ checked: { findings: 1 } });
+  const wrongName = { name: 'images/a.iso', kind: 'hash' };
+  expect(mirror.history().at(-1)).toMatchObject({ checked: { findings: 1, wrong: [wrongName] } });
+  for (const verb of ['status', 'explain']) {
+    const { stdout } = await runProgram([verb, mirror.root]);
+    expect(stdout).toMatch(/was published anyway, although images\/a\.iso: sha256/);
+  }
+  mirror.change(summedFiles('second'));
+  await mirror.sync();
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
 });
 
 test('what the rules of rsync leave out is not missing, and what they do not is', async () => {
@@ -159,6 +167,22 @@ test('none is refused together with another kind', async () => {
   const { source, root } = smallMirror();
   const result = await runProgram(['sync', source, root, '--check', 'auto', '--check', 'none']);
   expectFailure(result, 64, /none/);
+});
+
+test('a command that says no is told as such', async () => {
+  const mirror = await checkedMirror();
+  mirror.change({ other: 'new' });
+  const result = await syncOf(mirror, '--retries', '0', '--check-command', 'exit 9');
+  expectFailure(result, 65, /the command of the check says no: .* 9.*\n.*check-command/s);
+});
+
+test('check with --check none has nothing to do', async () => {
+  const mirror = await checkedMirror();
+  expectFailure(
+    await runProgram(['check', mirror.root, '--check', 'none']),
+    64,
+    /nothing to check/,
+  );
 });
 
 test('--check none turns off what the mirror remembers', async () => {

@@ -229,3 +229,12 @@ test('what a sync leaves out is not missing, and what its source lacks is', asyn
   expectFailure(result, 65, /: beta-1.0.rpm is missing \(repodata\/primary.xml/);
   expect(result.stderr).not.toMatch(/alpha/);
 });
+
+test('a repomd.xml of tags that never end holds no check up', async () => {
+  const directory = await repository();
+  writeFileSync(
+    join(directory, 'repodata/repomd.xml'),
+    `<repomd>${'<data '.repeat(1_000_000)}</repomd>`,
+  );
+  expect(wrong(await check(directory))).toContain('malformed repodata/repomd.xml');
+});

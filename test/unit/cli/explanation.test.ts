@@ -41,6 +41,7 @@ function snapshot(id: string, more: Partial<SnapshotInfo> = {}): SnapshotInfo {
     newBytes: 20,
     leftOut: [],
     verified: null,
+    checked: null,
     writableByAll: null,
     readers: [],
     leases: 0,
