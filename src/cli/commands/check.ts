@@ -36,7 +36,7 @@ export function addCheck(program: Command, context: CommandContext): void {
           'mirrorlatch check /srv/upstream --check apt --check-content',
         ],
         ['USAGE', 'CHECK_FAILED', 'NO_MIRROR', 'UNAVAILABLE', 'BUSY', 'CONFIGURATION', 'IO'],
-        'Without --check it is what the mirror remembers, or auto. ROOT may be a directory that is no mirror.',
+        'Without --check it is what the mirror remembers, or auto. ROOT may be a directory that is no mirror. It also ends with 69 if the tree says nothing of itself.',
       ),
     )
     .action(async (path: string, id: string | undefined, flags: Flags) => {
