@@ -1,7 +1,8 @@
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { NameWriter } from '../mirror/name-list.ts';
-import { keyOf, type Line, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
+import { NameWriter, readNames } from '../mirror/name-list.ts';
+import { sortInto } from '../mirror/sums/lines.ts';
 import { failureOf, find } from '../system/find.ts';
 import type { Kind } from './kind.ts';
 import type { Session } from './session.ts';
@@ -25,11 +26,18 @@ export async function findBeginnings(
   }
   const found = new Map<Kind, Iterable<string>>();
   for (const { kind, path } of lists) {
-    const lines = await sortedLines([path], `${path}.sorted`, { inherit, signal });
-    found.set(kind, namesIn(lines));
+    const sorted = `${path}.sorted`;
+    if (statSync(path).size <= SMALL) found.set(kind, [...readNames(path)].sort());
+    else {
+      await sortInto(sorted, [path], { inherit, signal });
+      found.set(kind, { [Symbol.iterator]: () => readNames(sorted) });
+    }
   }
   return found;
 }
+
+/** The most that is sorted here, which is faster than to start a program for it; bytes. */
+const SMALL = 1024 * 1024;
 
 /** What one kind begins with. */
 class List {
@@ -66,7 +74,7 @@ async function sortOut(lists: readonly List[], session: Session): Promise<void> 
     const isDangling = isLink && session.files.find(name) === 'missing';
     for (const list of lists) {
       if (isDangling && list.kind.mayDangle !== true) continue;
-      if (list.has(base, name, isLink)) list.names.write(keyOf(name));
+      if (list.has(base, name, isLink)) list.names.write(name);
     }
   });
   signal.throwIfAborted();
@@ -78,12 +86,4 @@ async function sortOut(lists: readonly List[], session: Session): Promise<void> 
 function expressionOf(pattern: string): RegExp {
   const parts = pattern.split('*').map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'));
   return new RegExp(`^${parts.join('.*')}$`, 's');
-}
-
-function namesIn(lines: Iterable<Line>): Iterable<string> {
-  return {
-    *[Symbol.iterator]() {
-      for (const { key } of lines) yield nameOfKey(key);
-    },
-  };
 }
