@@ -7,7 +7,7 @@ import { nameIn } from '../claims.ts';
 import { latin1, readJson } from '../json.ts';
 import type { Kind } from '../kind.ts';
 import type { Session } from '../session.ts';
-import { entryIn } from '../tree-files.ts';
+import { entryIn, TreeFiles } from '../tree-files.ts';
 import { Packument, readVersions } from './packument.ts';
 import { type Place, placeOf, tarballAt } from './places.ts';
 
@@ -34,11 +34,15 @@ class Registries {
   readonly #session: Session;
   /** Where the tarballs lie, by the directory of the registry; undefined as long as none was found. */
   readonly #found = new Map<string, Place | undefined>();
+  /** What readers have now. */
+  readonly #before: TreeFiles | undefined;
   /** Packages of which no tarball was found. */
   readonly #without: NameWriter;
 
   constructor(session: Session) {
     this.#session = session;
+    const { base } = session.options;
+    this.#before = base === undefined ? base : new TreeFiles(base, session.options);
     this.#without = new NameWriter(this.#withoutPath);
   }
 
@@ -85,7 +89,7 @@ class Registries {
 
   /**
    * A registry may keep the documents of packages whose tarballs are elsewhere. So they are missed where those
-   * of other packages are there.
+   * of other packages are there, or where readers have them.
    *
    * @returns how many registries there are.
    */
@@ -95,7 +99,9 @@ class Registries {
       const directory = posix.dirname(name);
       const packument = new Packument();
       await this.#session.read(name, (content) => packument.read(content));
-      const place = this.#found.get(topOf(directory, packument.name ?? ''));
+      const top = topOf(directory, packument.name ?? '');
+      const before = this.#before && placeOf(packument.first, directory, top, this.#before);
+      const place = this.#found.get(top) ?? before;
       if (place !== undefined) await this.#claim(name, place);
     }
     return this.#found.size;

@@ -268,3 +268,12 @@ test('what a sync leaves out is not missing, and what its source lacks is', asyn
   expectFailure(result, 65, /mine-plain-1.0.0.tgz is missing \(mine-plain\/package.json/);
   expect(result.stderr).not.toMatch(/scoped/);
 });
+
+test('a registry that has lost all of its tarballs is not published', async () => {
+  const source = treeOf('files');
+  const root = join(source, '../mirror');
+  await runForJson(['sync', source, root, '--check', 'auto']);
+  for (const name of ['alpha', 'beta']) rmSync(join(source, name, '-'), { recursive: true });
+  const sync = ['sync', root, '--allow-shrink', '--retries', '0', '--check', 'auto'];
+  expectFailure(await runProgram(sync), 65, /2 findings|beta-1\.0\.0\.tgz is missing/);
+});
