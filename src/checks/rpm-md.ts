@@ -22,8 +22,14 @@ export const rpmMd: Kind = {
 
 async function readRepository(top: string, session: Session): Promise<void> {
   const name = posix.join(top, 'repodata/repomd.xml');
-  const text = (await session.readHead(name)).join('\n');
-  if (text === '') return;
+  const lines = await session.readHead(name);
+  if (lines.length === 0) {
+    const file = session.files.find(name);
+    // What else keeps it from being read is a finding already.
+    if (typeof file === 'object' && file.stats.size === 0n) session.malformed(name, 'it is empty');
+    return;
+  }
+  const text = lines.join('\n');
   session.heads.add('rpm-md', name);
   const isCutOff = !text.trimEnd().endsWith('</repomd>');
   if (isCutOff) session.malformed(name, 'it is cut off');

@@ -108,6 +108,11 @@ test.for<[what: string, damage: (directory: string) => unknown, findings: RegExp
     [/^malformed .*repomd.xml$/, /^signature .*repomd.xml$/],
   ],
   [
+    'a repomd.xml that is empty',
+    (at) => truncateSync(join(at, 'repodata/repomd.xml'), 0),
+    [/^malformed .*repomd.xml$/],
+  ],
+  [
     'no repomd.xml',
     (at) => rmSync(join(at, 'repodata/repomd.xml')),
     [/^missing .*repodata\/repomd.xml$/],

@@ -92,8 +92,10 @@ class Judge implements Judgement {
   }
 
   async #judgeRepomd(name: string, names: ReadonlySet<string>): Promise<void> {
-    if (this.#tree.isFile(name)) {
-      if (!(await this.#isSigned(`${name}.asc`, name))) this.#want([name], ...ANY);
+    const entry = this.#tree.entry(name);
+    if (typeof entry === 'object') {
+      if (entry.size === 0 || !(await this.#isSigned(`${name}.asc`, name)))
+        this.#want([name], ...ANY);
     } else if (this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
     else {
       const lists = [...names].filter((one) => /primary\.xml/.test(one));
