@@ -19,6 +19,7 @@ interface Package {
   readonly path: string;
   /** bytes */
   readonly size: number;
+  readonly md5: string;
   readonly sha256: string;
 }
 
@@ -91,8 +92,9 @@ export class PackageArchive {
     content.write(`${name} ${version}`);
     mkdirSync(join(this.root, directory), { recursive: true });
     writeFileSync(join(this.root, path), content);
-    const sha256 = createHash('sha256').update(content).digest('hex');
-    return { name, version, path, size, sha256 };
+    const md5 = hashOf('md5', content);
+    const sha256 = hashOf('sha256', content);
+    return { name, version, path, size, md5, sha256 };
   }
 
   async #writeLists(): Promise<void> {
@@ -111,7 +113,7 @@ const WORDS = 'a description as long as that of many a package in such a list';
 /** As apt-ftparchive(1) writes them. */
 export const APT: ArchiveFormat = {
   end: '_amd64.deb',
-  entry: ({ name, version, path, size, sha256 }) =>
+  entry: ({ name, version, path, size, md5, sha256 }) =>
     [
       `Package: ${name}`,
       `Version: ${version}.0-1`,
@@ -128,7 +130,7 @@ export const APT: ArchiveFormat = {
       'Priority: optional',
       `Filename: ${path}`,
       `Size: ${size}`,
-      `MD5sum: ${sha256.slice(32)}`,
+      `MD5sum: ${md5}`,
       `SHA256: ${sha256}`,
       '',
     ].join('\n'),
@@ -146,7 +148,7 @@ export const APT: ArchiveFormat = {
       'Components: main',
       'SHA256:',
       ...[[place, plain] as const, [`${place}.gz`, packed] as const].map(
-        ([path, bytes]) => ` ${sha256Of(bytes)} ${bytes.length} ${path}`,
+        ([path, bytes]) => ` ${hashOf('sha256', bytes)} ${bytes.length} ${path}`,
       ),
     ];
     return {
@@ -196,13 +198,13 @@ ${WORDS}</description>
       `<?xml version="1.0" encoding="UTF-8"?>\n<metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="${entries.length}">\n${entries.join('')}</metadata>\n`,
     );
     const packed = await promisify(gzip)(plain);
-    const primary = `repodata/${sha256Of(packed)}-primary.xml.gz`;
+    const primary = `repodata/${hashOf('sha256', packed)}-primary.xml.gz`;
     const repomd = `<?xml version="1.0" encoding="UTF-8"?>
 <repomd xmlns="http://linux.duke.edu/metadata/repo" xmlns:rpm="http://linux.duke.edu/metadata/rpm">
   <revision>${Math.floor(Date.now() / 1000)}</revision>
   <data type="primary">
-    <checksum type="sha256">${sha256Of(packed)}</checksum>
-    <open-checksum type="sha256">${sha256Of(plain)}</open-checksum>
+    <checksum type="sha256">${hashOf('sha256', packed)}</checksum>
+    <open-checksum type="sha256">${hashOf('sha256', plain)}</open-checksum>
     <location href="${primary}"/>
     <timestamp>${Math.floor(Date.now() / 1000)}</timestamp>
     <size>${packed.length}</size>
@@ -214,6 +216,6 @@ ${WORDS}</description>
   },
 };
 
-function sha256Of(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
+function hashOf(algorithm: 'md5' | 'sha256', bytes: Buffer): string {
+  return createHash(algorithm).update(bytes).digest('hex');
 }
