@@ -18,7 +18,7 @@ interface Look {
 }
 
 /** A program that keeps a mirror of the archive of its own. */
-export interface Peer {
+interface Peer {
   readonly name: string;
   /** Brings its mirror up to date. Not measured. */
   readonly update: readonly Command[];
@@ -42,7 +42,7 @@ interface Candidate {
 }
 
 /** The programs that take part. */
-export interface Peers {
+interface Peers {
   readonly peers: readonly Peer[];
   /** Why others do not, a line each. */
   readonly leftOut: readonly string[];
