@@ -11,6 +11,7 @@ import { askCommand } from './command.ts';
 import { compareClaims, type Progress } from './compare.ts';
 import { describeExcepted, type Excepted } from './exceptions.ts';
 import { A_FILE, type CheckFinding, type FindingCounts } from './finding.ts';
+import { MOST_THREADS, type Reading } from './hash-threads.ts';
 import type { Head } from './heads.ts';
 import type { Kind } from './kind.ts';
 import { npm } from './npm/npm.ts';
@@ -41,7 +42,14 @@ export interface CheckRequest {
   selection?: Selection | undefined;
   /** What was found right before, see `verifiedIn`. */
   known?: Known | undefined;
+  /**
+   * Asks only whether files are what is said of them, and not those on these sorted lines, of which that is known
+   * otherwise.
+   */
+  contentBeside?: Iterable<Line> | undefined;
   isInPlace?: boolean | undefined;
+  /** By default by as many threads as are good for a disk. */
+  reading?: Reading | undefined;
   /** For the command. */
   env: Readonly<Record<string, string>>;
   inherit: readonly number[];
@@ -58,12 +66,16 @@ export interface Known {
 
 const NOTHING: Known = { heads: [], lines: [] };
 
+const READING: Reading = { jobs: MOST_THREADS, isIdle: false };
+
 /** What a check of a tree came to. */
 export interface CheckReport {
   /** Those of which the tree had any. */
   kinds: { kind: CheckKind; found: number }[];
   /** The files of which something was said. */
   files: number;
+  /** Those of them whose content was held against a checksum. */
+  summed: number;
   read: { files: number; bytes: number };
   /** The command of a person was asked. */
   asked: boolean;
@@ -94,12 +106,12 @@ export interface CheckReport {
  */
 export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const { tree, policy, work, base, selection, known = NOTHING, inherit, signal } = request;
-  const { isInPlace = false, onProgress = () => {} } = request;
+  const { contentBeside, isInPlace = false, reading = READING, onProgress = () => {} } = request;
   const isComplete = selection !== undefined;
   const { keyring, content, except } = policy;
   const where = { tree, work, base, isComplete, now: Date.now(), inherit, signal };
-  const how = { ...where, keyring, content, except };
-  const session = new Session(how);
+  const isOfContentAlone = contentBeside !== undefined;
+  const session = new Session({ ...where, keyring, content, except, isOfContentAlone, reading });
   const asked = policy.command !== '';
   // First: what it changes, which it should not, is then checked as well.
   if (asked) await askCommand(policy, tree, request.env, session);
@@ -121,7 +133,8 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   session.close();
   const options = { inherit, signal };
   const claims = await sortedLines([session.claimsPath], join(work, 'claims.sorted'), options);
-  const compared = await compareClaims(claims, known.lines, isInPlace, session, onProgress);
+  const said = { claims, known: known.lines, settled: contentBeside ?? [] };
+  const compared = await compareClaims(said, isInPlace, session, onProgress);
   session.findings.settle();
   const leftOut =
     compared.missing === undefined
@@ -130,7 +143,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const { list, count, counts } = session.findings;
   const lines = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
   const verified = { heads: session.heads.list, lines };
-  const { files, read } = compared;
+  const { files, summed, read } = compared;
   const wrong = session.findings.close();
   const { used: excepted } = session.exceptions;
   const notes = [...session.notes, ...excepted.map(describeExcepted)];
@@ -138,6 +151,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   return {
     kinds,
     files,
+    summed,
     read,
     asked,
     leftOut,

@@ -10,7 +10,7 @@ import { InParallel } from '../system/in-parallel.ts';
 import { type Hasher, isPackageHash, packageHasher } from './alpine/package-hash.ts';
 import { type Checksum, type Claim, parseClaim, showClaim, showSum } from './claims.ts';
 import { A_FILE } from './finding.ts';
-import { type Hashed, HashThreads, MOST_THREADS } from './hash-threads.ts';
+import { type Hashed, HashThreads } from './hash-threads.ts';
 import type { Session } from './session.ts';
 import type { FoundFile, TreeFiles } from './tree-files.ts';
 
@@ -26,6 +26,8 @@ export interface Progress {
 export interface Compared {
   /** Those of which something was said, and that are there. */
   files: number;
+  /** Those of them whose content was held against a checksum. */
+  summed: number;
   read: { files: number; bytes: number };
   /** A file with the lines of claims on files that are not there; undefined if all are. */
   missing: string | undefined;
@@ -53,15 +55,19 @@ function sumIn(said: string): Checksum {
   return { algorithm: algorithm as Checksum['algorithm'], hex };
 }
 
-/**
- * Compares what was claimed of files with what they are, and reads what has to be read.
- *
- * @param claims sorted lines, see `Claim`.
- * @param known sorted lines of what was found right before, see `verifiedFacts`.
- */
+/** Sorted lines. */
+export interface Said {
+  /** See `Claim`. */
+  claims: Iterable<Line>;
+  /** What was found right before, see `verifiedFacts`. */
+  known: Iterable<Line>;
+  /** The names of files of which no claim counts. */
+  settled: Iterable<Line>;
+}
+
+/** Compares what was claimed of files with what they are, and reads what has to be read. */
 export async function compareClaims(
-  claims: Iterable<Line>,
-  known: Iterable<Line>,
+  { claims, known, settled }: Said,
   isInPlace: boolean,
   session: Session,
   onProgress: (progress: Progress) => void,
@@ -78,11 +84,12 @@ export async function compareClaims(
   const turns = new Turns(signal);
   const total = { files: 0, bytes: 0 };
   let files = 0;
+  let summed = 0;
   try {
-    for (const { key, said } of joined([claims, known])) {
+    for (const { key, said } of joined([claims, known, settled])) {
       await turns.step();
-      const [claimed = [], before = []] = said;
-      if (claimed.length === 0) continue;
+      const [claimed = [], before = [], isSettled = []] = said;
+      if (claimed.length === 0 || isSettled.length > 0) continue;
       const name = nameOfKey(key);
       const found = session.files.find(name);
       if (found === 'missing') {
@@ -92,6 +99,7 @@ export async function compareClaims(
       files += 1;
       const toRead = judge(name, found, distinct(claimed), session);
       if (typeof found === 'string' || toRead.length === 0) continue;
+      summed += 1;
       const right = before.filter((one) => isAsVerified(one, found.stats, isInPlace)).map(sumIn);
       const isKnown = ({ sum }: Claim) => right.some((one) => showSum(one) === showSum(sum));
       for (const sum of right) writeVerified(verified, key, found, sum);
@@ -108,6 +116,7 @@ export async function compareClaims(
   }
   return {
     files,
+    summed,
     read: total,
     missing: missing.isEmpty ? undefined : paths.missing,
     verified: paths.verified,
@@ -171,11 +180,11 @@ async function readAll(
   session: Session,
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
-  const { signal } = session.options;
+  const { signal, reading: how } = session.options;
   const done = { files: 0, bytes: 0 };
   const tell = () => onProgress({ ...done, totalFiles: total.files, totalBytes: total.bytes });
-  const threads = new HashThreads();
-  const jobs = new InParallel(MOST_THREADS);
+  const threads = new HashThreads(how);
+  const jobs = new InParallel(how.jobs);
   const onBytes = (bytes: number) => {
     done.bytes += bytes;
     tell();

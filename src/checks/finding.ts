@@ -49,21 +49,27 @@ export class Findings {
   count = 0;
   readonly #path: string;
   readonly #exceptions: Exceptions;
+  readonly #only: readonly FindingKind[] | undefined;
   readonly #kinds = new Map<FindingKind, number>();
   readonly #places = new Places();
   /** Why lists cannot be understood whose size or hash may turn out to be wrong, by their names. */
   readonly #doubts = new Map<string, string>();
   #names: NameWriter | undefined;
 
-  /** @param path of a new file for the names of entries that are wrong; none is made if there are none. */
-  constructor(path: string, exceptions: Exceptions) {
+  /**
+   * @param path of a new file for the names of entries that are wrong; none is made if there are none.
+   * @param only the kinds that are of interest; undefined: all.
+   */
+  constructor(path: string, exceptions: Exceptions, only?: readonly FindingKind[]) {
     this.#path = path;
     this.#exceptions = exceptions;
+    this.#only = only;
   }
 
   /** @param name that of the entry, and `by`: one character per byte (latin1). */
   add(name: string, kind: FindingKind, expected: string, found: string, by = ''): void {
-    if (EXPLAINING.includes(kind)) this.#doubts.delete(name);
+    if (OF_CONTENT.includes(kind)) this.#doubts.delete(name);
+    if (this.#only?.includes(kind) === false) return;
     if (this.#exceptions.excepts(name, kind)) return;
     this.count += 1;
     this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
@@ -111,7 +117,7 @@ export class Findings {
 }
 
 /** What is wrong with a file whose content is not the one that was meant. */
-const EXPLAINING: readonly FindingKind[] = ['size', 'hash', 'unreadable'];
+export const OF_CONTENT: readonly FindingKind[] = ['size', 'hash', 'unreadable'];
 
 /** What is expected of a malformed file. */
 export const UNDERSTANDABLE = 'what can be understood';

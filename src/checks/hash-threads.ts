@@ -17,6 +17,14 @@ export interface HashReport {
   hashed: Hashed[] | undefined;
 }
 
+/** How files are read. */
+export interface Reading {
+  /** How many at a time. */
+  jobs: number;
+  /** Let all other programs have the processors and disks first. */
+  isIdle: boolean;
+}
+
 /** So many threads: a disk has more than one reader in its queue, and more than a few only fight for it. */
 export const MOST_THREADS = Math.min(4, Math.max(2, availableParallelism()));
 
@@ -24,6 +32,11 @@ export const MOST_THREADS = Math.min(4, Math.max(2, availableParallelism()));
 export class HashThreads {
   readonly #idle: Worker[] = [];
   readonly #all: Worker[] = [];
+  readonly #reading: Pick<Reading, 'isIdle'>;
+
+  constructor(reading: Pick<Reading, 'isIdle'>) {
+    this.#reading = reading;
+  }
 
   /** Hashes some files in a thread of their own. @returns what came of each, in their order. */
   async hash(
@@ -47,6 +60,7 @@ export class HashThreads {
     // Beside this file, or beside the bundle that it is in.
     const entry = new URL(`./hash-worker${extname(import.meta.url)}`, import.meta.url);
     const worker = new Worker(entry, {
+      workerData: this.#reading,
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
     });
     this.#all.push(worker);

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { type Claim, ClaimWriter, nameIn } from './claims.ts';
 import { Exceptions } from './exceptions.ts';
-import { A_FILE, Findings, UNDERSTANDABLE } from './finding.ts';
+import { A_FILE, Findings, OF_CONTENT, UNDERSTANDABLE } from './finding.ts';
+import type { Reading } from './hash-threads.ts';
 import { Heads } from './heads.ts';
 import { type FoundFile, linesOf, Malformed, TreeFiles } from './tree-files.ts';
 
@@ -19,6 +20,9 @@ export interface SessionOptions {
   except: readonly string[];
   /** Packages are read, too, and not only looked at. */
   content: boolean;
+  /** Only the content of files is of interest, and not what is missing, malformed or signed by nobody. */
+  isOfContentAlone: boolean;
+  reading: Reading;
   /** It is known what was left out of the tree on purpose, so that the rest has to be there. */
   isComplete: boolean;
   /** ms since the epoch */
@@ -47,7 +51,8 @@ export class Session {
   constructor(options: SessionOptions) {
     this.options = options;
     this.exceptions = new Exceptions(options.except);
-    this.findings = new Findings(join(options.work, 'wrong'), this.exceptions);
+    const only = options.isOfContentAlone ? OF_CONTENT : undefined;
+    this.findings = new Findings(join(options.work, 'wrong'), this.exceptions, only);
     this.files = new TreeFiles(options.tree, options);
     this.#claims = new ClaimWriter(this.claimsPath);
   }

@@ -18,44 +18,18 @@ import { byScale, HOUR_MS } from '../stress/scale.ts';
 import { type BytePath, below } from '../support/byte-path.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { type FileWork, fileWork } from '../support/file-work.ts';
+import { rot } from '../support/flip-bit.ts';
 import { inPlaceMirror } from '../support/in-place-mirror.ts';
 import { nobody, runsAsRoot } from '../support/privilege.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { changeAtRandom } from '../support/random-tree.ts';
 import { type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { atTransfer, standInFor } from '../support/stand-in.ts';
-
-/** What `verify --json` printed, as far as it is looked at here. */
-interface Verified {
-  isWhole: boolean;
-  trees: {
-    id: string;
-    recordedAt: string | null;
-    recordDamage: string | null;
-    files: number;
-    unknown: number;
-    damaged: number;
-  }[];
-  damage: { id: string; name: string; kind: string; alsoIn: string[]; nameBytes?: string }[];
-  read: { files: number; bytes: number } | null;
-}
-
-async function verify({ root }: Pick<SmallMirror, 'root'>, ...words: string[]) {
-  const result = await runProgram(['verify', root, ...words, '--json']);
-  expect([0, 65, 69], transcript(result)).toContain(result.exitCode);
-  return { exitCode: result.exitCode, ...(result.json() as unknown as Verified) };
-}
+import { damageIn, verify } from '../support/verified.ts';
 
 async function runWell(words: readonly string[]): Promise<void> {
   const result = await runProgram(words);
   expect(result.exitCode, transcript(result)).toBe(0);
-}
-
-/** One line for each entry that is damaged. */
-async function damageIn(mirror: Pick<SmallMirror, 'root'>, ...words: string[]): Promise<string[]> {
-  const { exitCode, isWhole, damage } = await verify(mirror, ...words);
-  expect(exitCode).toBe(isWhole ? 0 : 65);
-  return damage.map(({ kind, name }) => `${kind} ${name}`).sort();
 }
 
 /** Two snapshots: `second` has everything of `first` but another `file`. */
@@ -65,18 +39,6 @@ async function twoSnapshots(): Promise<SmallMirror> {
   symlinkSync('file', join(mirror.source, 'link'));
   await mirror.publish('second', { file: 'other content', other: null });
   return mirror;
-}
-
-/** Changes a published file as a disk does: nothing but the content. */
-function flipBit(path: string | Buffer, at = 0): void {
-  const { atime, mtime } = lstatSync(path);
-  const content = readFileSync(path);
-  content[at] = (content[at] ?? 0) ^ 1;
-  const { mtimeNs } = lstatSync(path, { bigint: true });
-  writeFileSync(path, content, { flag: 'r+' });
-  utimesSync(path, atime, mtime);
-  const time = `@${mtimeNs / 1_000_000_000n}.${String(mtimeNs % 1_000_000_000n).padStart(9, '0')}`;
-  execaSync('xargs', ['-0', 'touch', '-m', '-d', time, '--'], { input: Buffer.from(path) });
 }
 
 const inCurrent = ({ root }: SmallMirror, ...names: string[]) => join(root, 'current', ...names);
@@ -103,7 +65,7 @@ test('a file that snapshots share is read once', async () => {
 
 test('--bitrot names a file whose content has changed and nothing else, and the snapshots that share it', async () => {
   const mirror = await twoSnapshots();
-  flipBit(inCurrent(mirror, 'big'), 4000);
+  rot(inCurrent(mirror, 'big'), 4000);
   expect(await damageIn(mirror)).toEqual([]);
   const { exitCode, damage } = await verify(mirror, '--bitrot');
   expect(exitCode).toBe(65);
@@ -154,7 +116,7 @@ test('two files that were exchanged are both named', async () => {
 
 test('people get a table, the way out and the exit code', async () => {
   const mirror = await twoSnapshots();
-  flipBit(inCurrent(mirror, 'big'));
+  rot(inCurrent(mirror, 'big'));
   const result = await runProgram(['verify', mirror.root, '--bitrot']);
   expectFailure(result, 65, /transfer anew .*: mirrorlatch sync \S+ -- --checksum$/m);
   expect(result.stdout).toMatch(/^second +big +content +\w+ \w+ +\w+ \w+ +first\/big$/m);
@@ -163,7 +125,7 @@ test('people get a table, the way out and the exit code', async () => {
 
 test('a sync with --checksum makes the current tree whole again, and touches no snapshot', async () => {
   const mirror = await twoSnapshots();
-  flipBit(inCurrent(mirror, 'big'));
+  rot(inCurrent(mirror, 'big'));
   const before = lstatSync(inCurrent(mirror, 'big')).ino;
   await mirror.sync('--id', 'third', '--', '--checksum');
   expect(await verify(mirror, '--bitrot')).toMatchObject({
@@ -202,7 +164,7 @@ test('where a sync looks at stamps alone, the way out looks at everything, also 
   await mirror.publish('third', { stamp: '1' });
   await runForJson(['init', mirror.root, '--probe', 'stamp']);
   for (const id of ['fourth', 'fifth']) {
-    flipBit(inCurrent(mirror, 'big'));
+    rot(inCurrent(mirror, 'big'));
     const { stderr } = await runProgram(['verify', mirror.root, '--bitrot']);
     const [, words = ''] = /: mirrorlatch (sync .* -- --checksum)$/m.exec(stderr) ?? [];
     const [sync = '', root = '', ...more] = words.split(' ');
@@ -214,7 +176,7 @@ test('where a sync looks at stamps alone, the way out looks at everything, also 
 
 test('status and history say what was found, until another snapshot is looked at', async () => {
   const mirror = await twoSnapshots();
-  flipBit(inCurrent(mirror, 'big'));
+  rot(inCurrent(mirror, 'big'));
   await verify(mirror, '--bitrot');
   // It says less than the one before.
   await verify(mirror);
@@ -242,7 +204,7 @@ describe('What was not recorded at publication', () => {
       ...{ exitCode: 0, read: { files: 4 } },
       trees: [{ unknown: 0, isRecordedLate: true }],
     });
-    flipBit(inCurrent(mirror, 'big'));
+    rot(inCurrent(mirror, 'big'));
     expect(await damageIn(mirror, '--bitrot')).toEqual(['content big']);
   });
 
@@ -255,8 +217,8 @@ describe('What was not recorded at publication', () => {
     expect(before.trees[0]).toMatchObject({ files: 4, unknown: 4 });
     await verify(mirror, '--record');
     expect(await verify(mirror, '--bitrot')).toMatchObject({ trees: [{ files: 4, unknown: 0 }] });
-    flipBit(inCurrent(mirror, 'made'));
-    flipBit(inCurrent(mirror, 'big'));
+    rot(inCurrent(mirror, 'made'));
+    rot(inCurrent(mirror, 'big'));
     expect(await damageIn(mirror, '--bitrot')).toEqual(['content big', 'content made']);
   });
 
@@ -271,7 +233,7 @@ describe('What was not recorded at publication', () => {
 
   test('is never recorded as right where it is known to be damaged', async () => {
     const mirror = await twoSnapshots();
-    flipBit(inCurrent(mirror, 'big'));
+    rot(inCurrent(mirror, 'big'));
     expect(await damageIn(mirror, '--record')).toEqual(['content big']);
     expect(await damageIn(mirror, '--bitrot')).toEqual(['content big']);
   });
@@ -342,8 +304,8 @@ test('what snapshots were outlives those that were pruned', async () => {
     { files: 15, unknown: 0 },
     { files: 16, unknown: 0 },
   ]);
-  flipBit(inCurrent(mirror, 'big'));
-  flipBit(inCurrent(mirror, 'file3'));
+  rot(inCurrent(mirror, 'big'));
+  rot(inCurrent(mirror, 'file3'));
   expect(await damageIn(mirror, '--bitrot')).toEqual(['content big', 'content file3']);
 });
 
@@ -398,7 +360,7 @@ describe('In place', () => {
       ...{ exitCode: 0 },
       trees: [{ id: 'live', files: 2, unknown: 0 }],
     });
-    flipBit(mirror.tree('new'));
+    rot(mirror.tree('new'));
     rmSync(mirror.tree('file'));
     expect(await damageIn(mirror, '--bitrot')).toEqual(['content new', 'missing file']);
     await mirror.sync('--', '--checksum');
@@ -481,7 +443,7 @@ function damageAtRandom({ root }: FileWork, dice: ReturnType<typeof diceOf>): Se
   for (let count = 0; count < 5; count += 1) {
     const name = dice.pick(files);
     if (damaged.has(name)) continue;
-    flipBit(below(root, name), 0);
+    rot(below(root, name), 0);
     const { ino } = lstatSync(below(root, name));
     for (const other of files) if (lstatSync(below(root, other)).ino === ino) damaged.add(other);
   }

@@ -55,7 +55,7 @@ export function addVerify(program: Command, context: CommandContext): void {
           'mirrorlatch verify /srv/mirror/debian --all --bitrot --idle',
         ],
         ['USAGE', 'DAMAGED', 'NO_MIRROR', 'UNAVAILABLE', 'BUSY', 'PERMISSION', 'IO'],
-        'Checksums are those by which rsync has compared the files of a transfer. For a tree that came otherwise\nthere is none before --record. The wait for the lock is for what is written at the end.',
+        'Checksums are those by which rsync has compared the files of a transfer. A file that came otherwise has none\nbefore --record, and is held against what a repository in the tree says of it. The wait for the lock is for what is written at the end.',
       ),
     )
     .action(async (root: string, id: string | undefined, flags: Flags) => {
@@ -75,8 +75,14 @@ export function addVerify(program: Command, context: CommandContext): void {
 }
 
 /** Whether nothing can be said of a tree. */
-function isUnknown({ recordedAt, recordDamage, isRecordedNow }: VerifiedTree): boolean {
-  return recordedAt === null && recordDamage === null && !isRecordedNow;
+function isUnknown(tree: VerifiedTree): boolean {
+  const { isRecordedNow, checked, damaged } = tree;
+  return isUnrecorded(tree) && !isRecordedNow && checked + damaged === 0;
+}
+
+/** Whether nothing of it was recorded when it was published. */
+function isUnrecorded({ recordedAt, recordDamage }: VerifiedTree): boolean {
+  return recordedAt === null && recordDamage === null;
 }
 
 function printResult(result: VerifyResult): void {
@@ -88,7 +94,7 @@ function printResult(result: VerifyResult): void {
         nameOfTree(one.id),
         one.name,
         one.kind,
-        one.expected,
+        one.by === '' ? one.expected : `${one.expected} (${one.by})`,
         one.found,
         describeSharers(one),
       ]),
@@ -115,19 +121,25 @@ function describeSharers({ alsoIn }: Damage): string {
 }
 
 function describeTree(tree: VerifiedTree, hasRead: boolean): string {
-  const { entries, files, unknown, damaged, recordDamage } = tree;
-  if (recordDamage !== null) return recordDamage;
-  if (tree.isRecordedNow) return `nothing had been recorded of it; its ${files} files are now`;
-  if (isUnknown(tree)) return 'nothing was recorded when it was published';
+  const { entries, files, unknown, checked, damaged, recordDamage } = tree;
+  if (isUnknown(tree)) return NOTHING_RECORDED;
+  const unsaid = unknown - checked;
+  const recorded = damaged > 0 ? `${files - damaged} of its ${files}` : `its ${files}`;
   const parts = [
     ...(damaged > 0 ? [`${damaged} damaged`] : []),
-    `${entries} entries compared`,
-    ...(hasRead ? [`the content of ${files - unknown} files`] : []),
-    ...(hasRead && unknown > 0 ? [`no checksum was recorded of ${unknown}`] : []),
+    ...(recordDamage === null ? [] : [recordDamage]),
+    ...(isUnrecorded(tree) ? [] : [`${entries} entries compared`]),
+    ...(isUnrecorded(tree) && !tree.isRecordedNow ? [NOTHING_RECORDED] : []),
+    ...(hasRead && !isUnrecorded(tree) ? [`the content of ${files - unknown} files`] : []),
+    ...(checked > 0 ? [`${checked} files held against what its repositories say`] : []),
+    ...(tree.isRecordedNow ? [`nothing had been recorded of it; ${recorded} files are now`] : []),
+    ...(hasRead && unsaid > 0 ? [`no checksum was known of ${unsaid}`] : []),
     ...(tree.isRecordedLate ? [`with what was recorded later, ${tree.recordedAt}`] : []),
   ];
   return parts.join(', ');
 }
+
+const NOTHING_RECORDED = 'nothing was recorded when it was published';
 
 /** What can be done, a line each. */
 function waysOut({ root, trees, isProbed }: VerifyResult): string[] {

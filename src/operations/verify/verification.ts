@@ -1,28 +1,29 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { asMirrorlatchError, hasCode } from '../../errors.ts';
-import { bytePath } from '../../mirror/byte-path.ts';
 import { currentId } from '../../mirror/current.ts';
 import { appendHistory } from '../../mirror/history/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
+import { NameWriter } from '../../mirror/name-list.ts';
 import { readableName } from '../../mirror/names.ts';
-import { compareWithRecord, type Difference, MOST_LISTED } from '../../mirror/sums/compare.ts';
+import type { CheckPolicy } from '../../mirror/settings/policy.ts';
+import { compareWithRecord, type Difference, type Unread } from '../../mirror/sums/compare.ts';
 import { parseFound } from '../../mirror/sums/facts.ts';
 import { addToRecord, LateSums, recordAnew } from '../../mirror/sums/late.ts';
 import type { Line } from '../../mirror/sums/lines.ts';
-import { nameOfKey } from '../../mirror/sums/lines.ts';
+import { joined, keyOf, linesIn, nameOfKey } from '../../mirror/sums/lines.ts';
 import { amountOf, type ReadFile, readContent } from '../../mirror/sums/read-content.ts';
 import { ReadingList } from '../../mirror/sums/reading-list.ts';
 import { idOf, readRecords, recordOf } from '../../mirror/sums/record.ts';
 import { damagedRecord, recordedLines } from '../../mirror/sums/recorded-lines.ts';
 import { scanTree } from '../../mirror/sums/scan.ts';
-import { snapshotIds } from '../../mirror/survey.ts';
 import { bestChecksum } from '../../rsync/content-sums.ts';
 import { Turns } from '../../system/event-loop.ts';
-import { lstatIfThere } from '../../system/files.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import { withLock } from '../../writer/session.ts';
 import type { HeldTree } from '../held-tree.ts';
+import { DamageList } from './damage-list.ts';
+import { Repositories } from './repositories.ts';
 import type { Damage, VerifiedTree, VerifyOptions, VerifyResult } from './verified.ts';
 
 /** What is recorded is worth a wait for a sync that runs; ms. */
@@ -34,6 +35,8 @@ interface Means {
   /** A directory for files. */
   work: string;
   held: readonly HeldTree[];
+  /** That of the mirror. */
+  policy: CheckPolicy;
   isProbed: boolean;
   signal: AbortSignal;
 }
@@ -45,15 +48,21 @@ export class Verification {
   readonly #means: Means;
   readonly #onEvent: OnEvent;
   readonly #trees = new Map<string, VerifiedTree>();
-  readonly #damage: Damage[] = [];
+  readonly #damage: DamageList;
   readonly #list: ReadingList;
   readonly #late: LateSums;
+  /** Of each tree the names that are wrong by what its repositories say, sorted. */
+  readonly #wrong = new Map<string, Iterable<Line>>();
+  /** The ids, a slash and the printable names of those that a repository could not be asked for. */
+  readonly #unreadable = new Set<string>();
+  readonly #done = { files: 0, bytes: 0 };
 
   constructor(layout: Layout, options: VerifyOptions, means: Means) {
     this.#layout = layout;
     this.#options = options;
     this.#means = means;
     this.#onEvent = options.onEvent ?? (() => {});
+    this.#damage = new DamageList(layout);
     this.#list = new ReadingList(join(means.work, 'files'));
     this.#late = new LateSums(means.work);
   }
@@ -62,13 +71,13 @@ export class Verification {
     const { bitrot = false, record = false } = this.#options;
     this.#onEvent({ kind: 'phase', phase: 'verifying' });
     for (const { id } of this.#means.held) await this.#compare(id);
-    const read = bitrot || record ? await this.#read() : null;
-    for (const damage of this.#damage) this.#addSharers(damage);
+    const read = bitrot || record ? await this.#readAll() : null;
+    this.#damage.addSharers();
     const trees = [...this.#trees.values()];
     await this.#keep(trees, read !== null);
     const isWhole = trees.every((tree) => tree.damaged === 0 && tree.recordDamage === null);
     const { isProbed } = this.#means;
-    return { root: this.#layout.root, isWhole, isProbed, trees, damage: this.#damage, read };
+    return { root: this.#layout.root, isWhole, isProbed, trees, damage: this.#damage.list, read };
   }
 
   get #session() {
@@ -82,7 +91,7 @@ export class Verification {
     const tree: VerifiedTree = {
       ...{ id, isCurrent: id === currentId(this.#layout), recordedAt: null, isRecordedLate: false },
       ...{ isRecordedNow: false, recordDamage: null },
-      ...{ entries: 0, files: 0, unknown: 0, damaged: 0 },
+      ...{ entries: 0, files: 0, unknown: 0, checked: 0, damaged: 0 },
     };
     this.#trees.set(id, tree);
     const place = join(work, id);
@@ -91,21 +100,31 @@ export class Verification {
     const { lines, hidden } = await this.#scan(id);
     if (hidden !== undefined) this.#onEvent({ kind: 'warning', message: hidden });
     const turns = new Turns(signal);
-    if (recorded === undefined) {
-      if (this.#options.record) await this.#listAll(tree, lines, turns);
-    } else {
-      const onFile = (file: Parameters<ReadingList['add']>[1]) => {
+    const settled = new NameWriter(this.#settledIn(id));
+    if (recorded === undefined) await this.#listAll(tree, lines, turns);
+    else {
+      const onFile = (file: Unread) => {
         tree.files += 1;
         if (file.sum === undefined) tree.unknown += 1;
+        else settled.write(keyOf(file.name));
         this.#list.add(id, file);
       };
       for (const found of compareWithRecord(lines, recorded, onFile)) {
         await turns.step();
         if (found === undefined) tree.entries += 1;
-        else this.#add(tree, found);
+        else {
+          this.#damage.add(tree, found);
+          if (!maySayMore(found)) settled.write(keyOf(found.name));
+        }
       }
     }
+    settled.close();
     rmSync(place, { recursive: true, force: true });
+  }
+
+  /** The names of files whose content is known without the repositories, sorted. */
+  #settledIn(id: string): string {
+    return join(this.#means.work, `settled-${id}`);
   }
 
   #scan(id: string) {
@@ -137,60 +156,96 @@ export class Verification {
       if (type !== 'f') continue;
       tree.files += 1;
       tree.unknown += 1;
-      this.#list.add(tree.id, { name: nameOfKey(key), inode, size: Number(size), sum: undefined });
+      if (this.#options.record)
+        this.#list.add(tree.id, {
+          name: nameOfKey(key),
+          inode,
+          size: Number(size),
+          sum: undefined,
+        });
     }
   }
 
-  #add(tree: VerifiedTree, { name, ...how }: Difference): void {
-    tree.damaged += 1;
-    if (this.#damage.length >= MOST_LISTED) return;
-    const { name: shown, bytes } = readableName(name);
-    const exact = bytes === undefined ? {} : { nameBytes: bytes };
-    this.#damage.push({ id: tree.id, name: shown, ...exact, ...how, alsoIn: [] });
+  /** Reads all content that can be held against something. */
+  async #readAll(): Promise<VerifyResult['read']> {
+    const began = performance.now();
+    await this.#askRepositories();
+    await this.#read();
+    return { ...this.#done, seconds: Math.round((performance.now() - began) / 100) / 10 };
+  }
+
+  /** Holds files of which no checksum was recorded against what the repositories say. */
+  async #askRepositories(): Promise<void> {
+    const unknown = [...this.#trees.values()].filter((tree) => tree.unknown > 0);
+    if (unknown.length === 0) return;
+    this.#onEvent({ kind: 'phase', phase: 'checking' });
+    const { work, policy } = this.#means;
+    const { jobs = DEFAULT_JOBS, idle: isIdle = false } = this.#options;
+    const how = {
+      ...this.#session,
+      policy,
+      work,
+      reading: { jobs, isIdle },
+      onEvent: this.#onEvent,
+    };
+    const repositories = new Repositories(this.#layout, how);
+    for (const tree of unknown) {
+      const answer = await repositories.ask(tree.id, linesIn(this.#settledIn(tree.id)));
+      if (answer === undefined) continue;
+      const { summed, read, findings, count, wrong } = answer;
+      tree.checked = summed;
+      this.#done.files += read.files;
+      this.#done.bytes += read.bytes;
+      this.#wrong.set(tree.id, wrong);
+      for (const finding of findings) {
+        this.#damage.addFinding(tree, finding);
+        if (finding.kind === 'unreadable') this.#unreadable.add(`${tree.id}/${finding.name}`);
+      }
+      tree.damaged += count - findings.length;
+    }
   }
 
   /** Reads the content of all files that have the size that was recorded. */
-  async #read(): Promise<VerifyResult['read']> {
+  async #read(): Promise<void> {
     const { work, held } = this.#means;
     const { record = false, jobs = DEFAULT_JOBS, idle = false } = this.#options;
-    const began = performance.now();
     await this.#list.sort(this.#session);
     const otherwise = record ? await bestChecksum() : undefined;
     const total = amountOf(this.#list, otherwise);
     this.#onEvent({ kind: 'phase', phase: 'reading' });
     const nothing = join(work, 'nothing');
     mkdirSync(nothing);
-    const done = { files: 0, bytes: 0 };
     const above = dirname(this.#layout.snapshot(held[0]?.id ?? LIVE));
     const options = { ...this.#session, above, nothing, jobs, otherwise, isIdle: idle };
+    const before = { ...this.#done };
     await readContent(this.#list, options, (file) => {
-      done.files += 1;
-      done.bytes += file.size;
+      this.#done.files += 1;
+      this.#done.bytes += file.size;
+      const files = this.#done.files - before.files;
+      const bytes = this.#done.bytes - before.bytes;
       const [totalFiles, totalBytes] = [total.files, total.bytes];
-      this.#onEvent({ kind: 'progress', ...done, totalFiles, totalBytes });
+      this.#onEvent({ kind: 'progress', files, bytes, totalFiles, totalBytes });
       this.#judge(file);
     });
-    return { ...done, seconds: Math.round((performance.now() - began) / 100) / 10 };
   }
 
   #judge({ names, algorithm, hex, complaints }: ReadFile): void {
     const known = names.filter(({ sum }) => sum?.algorithm === algorithm);
-    const wrong = known.filter(({ sum }) => sum?.hex !== hex);
+    const wrong = known.filter(({ path, sum }) => sum?.hex !== hex && !this.#isListed(path, hex));
     const [first] = wrong;
     if (first !== undefined) {
       const kind = hex === undefined ? 'unreadable' : 'content';
       const expected = `${algorithm} ${first.sum?.hex}`;
       const found = hex === undefined ? complaints : `${algorithm} ${hex}`;
-      const before = this.#damage.length;
+      let listed: Damage | undefined;
       for (const { path } of wrong) {
         const { id, name } = splitPath(path);
         const tree = this.#trees.get(id);
         if (tree === undefined) continue;
-        if (path === first.path) this.#add(tree, { name, kind, expected, found });
+        if (path === first.path) listed = this.#damage.add(tree, { name, kind, expected, found });
         else tree.damaged += 1;
       }
-      const shares = wrong.slice(1).map(({ path }) => path);
-      this.#damage[before]?.alsoIn.push(...shares.map((path) => readableName(path).name));
+      listed?.alsoIn.push(...wrong.slice(1).map(({ path }) => readableName(path).name));
     } else if (hex !== undefined && this.#options.record) {
       for (const { path, sum } of names) {
         const { id, name } = splitPath(path);
@@ -199,20 +254,9 @@ export class Verification {
     }
   }
 
-  /** What shares a damaged file is damaged, too, also where it was not looked at. */
-  #addSharers(damage: Damage): void {
-    const { id, name, nameBytes, alsoIn } = damage;
-    if (['missing', 'added'].includes(damage.kind) || id === LIVE) return;
-    const raw = Buffer.from(nameBytes ?? '', 'hex').toString('latin1');
-    const exact = nameBytes === undefined ? Buffer.from(name).toString('latin1') : raw;
-    const inodeIn = (other: string) =>
-      lstatIfThere(bytePath(this.#layout.snapshot(other), exact))?.ino;
-    const own = inodeIn(id);
-    for (const other of snapshotIds(this.#layout)) {
-      const shown = `${other}/${name}`;
-      if (other !== id && own !== undefined && inodeIn(other) === own && !alsoIn.includes(shown))
-        alsoIn.push(shown);
-    }
+  /** A list that cannot be read is noticed twice: when the repository is asked, and now. */
+  #isListed(path: string, hex: string | undefined): boolean {
+    return hex === undefined && this.#unreadable.has(readableName(path).name);
   }
 
   /** Records what is new, and the result in the history. */
@@ -224,8 +268,8 @@ export class Verification {
     try {
       await withLock(this.#layout, session, async () => {
         if (record) for (const tree of trees) await this.#record(tree);
-        for (const { id, damaged, recordedAt, recordDamage } of trees) {
-          if (recordedAt === null && recordDamage === null) continue;
+        for (const { id, damaged, recordedAt, recordDamage, checked } of trees) {
+          if (recordedAt === null && recordDamage === null && checked + damaged === 0) continue;
           const content = hasRead;
           const at = new Date().toISOString();
           appendHistory(this.#layout, { event: 'verified', at, id, content, damaged });
@@ -240,7 +284,8 @@ export class Verification {
 
   async #record(tree: VerifiedTree): Promise<void> {
     const { id } = tree;
-    const late = await this.#late.of(id, this.#session);
+    const sums = await this.#late.of(id, this.#session);
+    const late = without(sums, this.#wrong.get(id) ?? []);
     const work = join(this.#means.work, `record-${id}`);
     mkdirSync(work);
     if (tree.recordedAt === null) {
@@ -249,6 +294,19 @@ export class Verification {
       Object.assign(tree, { isRecordedNow: true, recordDamage: null });
     } else await addToRecord(this.#layout, id, late, work, this.#session);
     rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Whether the content of a file may be wrong besides. */
+function maySayMore({ kind }: Difference): boolean {
+  return kind === 'time' || kind === 'mode';
+}
+
+/** Sorted lines but for those of some names. */
+function* without(lines: Iterable<Line>, names: Iterable<Line>): Generator<Line> {
+  for (const { key, said } of joined([lines, names])) {
+    const [[own] = [], isNamed = []] = said;
+    if (own !== undefined && isNamed.length === 0) yield { key, said: own };
   }
 }
 

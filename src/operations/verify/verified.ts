@@ -8,7 +8,7 @@ export interface VerifyOptions {
   id?: string | undefined;
   /** All snapshots. */
   all?: boolean | undefined;
-  /** Read the content of the files, too. */
+  /** Read the content of the files, too, and hold it against what was recorded, or else what a repository says. */
   bitrot?: boolean | undefined;
   /** Read what has no checksum, too, and record it, and whatever else was not recorded at publication. */
   record?: boolean | undefined;
@@ -39,6 +39,8 @@ export interface VerifiedTree {
   /** Regular files that may be whole, and those of them of which no checksum was recorded. */
   files: number;
   unknown: number;
+  /** How many of the unknown were held against what a repository in the tree says of them. */
+  checked: number;
   /** How many entries are not as they were recorded. */
   damaged: number;
 }
@@ -52,6 +54,8 @@ export interface Damage {
   kind: DamageKind;
   expected: string;
   found: string;
+  /** The file of a repository that says what is expected, printable; empty if that was recorded. */
+  by: string;
   /** Other snapshots, or names in them, that share the very file. */
   alsoIn: string[];
 }

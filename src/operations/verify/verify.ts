@@ -7,13 +7,14 @@ import { readHistory } from '../../mirror/history/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { openMirror } from '../../mirror/open.ts';
 import { isOfPerson, snapshotIds } from '../../mirror/survey.ts';
+import { policyOf } from '../../writer/policy.ts';
 import { type HeldTree, holdTree, idNamed } from '../held-tree.ts';
 import { Verification } from './verification.ts';
 import type { VerifyOptions, VerifyResult } from './verified.ts';
 
 /**
- * Compares trees with what was recorded of them when they were published. They are held meanwhile, as by any
- * reader.
+ * Compares trees with what was recorded of them when they were published, and, where that says nothing of the
+ * content of a file, with what the repositories in them say. They are held meanwhile, as by any reader.
  *
  * @throws MirrorlatchError NO_MIRROR for a snapshot that is not there, BUSY behind the gate of an in-place
  *   mirror or for `record` while a sync runs, PERMISSION for another user than the mirror's.
@@ -26,7 +27,14 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const held: HeldTree[] = [];
   try {
     for (const id of wantedIds(layout, options)) held.push(holdTree(layout, id));
-    const verification = new Verification(layout, options, { work, held, isProbed, signal });
+    const { check: policy } = policyOf(settings, {});
+    const verification = new Verification(layout, options, {
+      work,
+      held,
+      policy,
+      isProbed,
+      signal,
+    });
     return await verification.run();
   } catch (error) {
     throw asMirrorlatchError(error, `${layout.root} cannot be verified`);
