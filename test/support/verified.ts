@@ -3,7 +3,7 @@ import { runProgram, transcript } from './program.ts';
 import type { SmallMirror } from './small-mirror.ts';
 
 /** What `verify --json` prints, as far as tests look at it. */
-export interface Verified {
+interface Verified {
   isWhole: boolean;
   trees: {
     id: string;

@@ -1,17 +1,15 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { asMirrorlatchError, hasCode } from '../../errors.ts';
+import { hasCode } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
-import { appendHistory } from '../../mirror/history/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { NameWriter } from '../../mirror/name-list.ts';
 import { readableName } from '../../mirror/names.ts';
 import type { CheckPolicy } from '../../mirror/settings/policy.ts';
 import { compareWithRecord, type Difference, type Unread } from '../../mirror/sums/compare.ts';
 import { parseFound } from '../../mirror/sums/facts.ts';
-import { addToRecord, LateSums, recordAnew } from '../../mirror/sums/late.ts';
-import type { Line } from '../../mirror/sums/lines.ts';
-import { joined, keyOf, linesIn, nameOfKey } from '../../mirror/sums/lines.ts';
+import { LateSums } from '../../mirror/sums/late.ts';
+import { keyOf, type Line, linesIn, nameOfKey } from '../../mirror/sums/lines.ts';
 import { amountOf, type ReadFile, readContent } from '../../mirror/sums/read-content.ts';
 import { ReadingList } from '../../mirror/sums/reading-list.ts';
 import { idOf, readRecords, recordOf } from '../../mirror/sums/record.ts';
@@ -20,14 +18,11 @@ import { scanTree } from '../../mirror/sums/scan.ts';
 import { bestChecksum } from '../../rsync/content-sums.ts';
 import { Turns } from '../../system/event-loop.ts';
 import type { OnEvent } from '../../writer/events.ts';
-import { withLock } from '../../writer/session.ts';
 import type { HeldTree } from '../held-tree.ts';
 import { DamageList } from './damage-list.ts';
+import { keepResults } from './keep-results.ts';
 import { Repositories } from './repositories.ts';
 import type { Damage, VerifiedTree, VerifyOptions, VerifyResult } from './verified.ts';
-
-/** What is recorded is worth a wait for a sync that runs; ms. */
-const RECORD_WAIT_MS = 60 * 60 * 1000;
 
 const DEFAULT_JOBS = 2;
 
@@ -74,7 +69,9 @@ export class Verification {
     const read = bitrot || record ? await this.#readAll() : null;
     this.#damage.addSharers();
     const trees = [...this.#trees.values()];
-    await this.#keep(trees, read !== null);
+    const results = { trees, hasRead: read !== null, late: this.#late, wrong: this.#wrong };
+    const means = { work: this.#means.work, session: this.#session };
+    await keepResults(this.#layout, results, this.#options, means);
     const isWhole = trees.every((tree) => tree.damaged === 0 && tree.recordDamage === null);
     const { isProbed } = this.#means;
     return { root: this.#layout.root, isWhole, isProbed, trees, damage: this.#damage.list, read };
@@ -258,56 +255,11 @@ export class Verification {
   #isListed(path: string, hex: string | undefined): boolean {
     return hex === undefined && this.#unreadable.has(readableName(path).name);
   }
-
-  /** Records what is new, and the result in the history. */
-  async #keep(trees: VerifiedTree[], hasRead: boolean): Promise<void> {
-    const { record = false, lock, signal } = this.#options;
-    const failure = `${this.#layout.root} was verified, but that cannot be recorded`;
-    const waitMs = lock?.waitMs ?? (record ? RECORD_WAIT_MS : undefined);
-    const session = { command: 'verify', failure, lock: { ...lock, waitMs }, signal };
-    try {
-      await withLock(this.#layout, session, async () => {
-        if (record) for (const tree of trees) await this.#record(tree);
-        for (const { id, damaged, recordedAt, recordDamage, checked } of trees) {
-          if (recordedAt === null && recordDamage === null && checked + damaged === 0) continue;
-          const content = hasRead;
-          const at = new Date().toISOString();
-          appendHistory(this.#layout, { event: 'verified', at, id, content, damaged });
-        }
-      });
-    } catch (error) {
-      if (record || signal?.aborted) throw error;
-      const { message } = asMirrorlatchError(error, failure);
-      this.#onEvent({ kind: 'notice', message: `the result is not in the history: ${message}` });
-    }
-  }
-
-  async #record(tree: VerifiedTree): Promise<void> {
-    const { id } = tree;
-    const sums = await this.#late.of(id, this.#session);
-    const late = without(sums, this.#wrong.get(id) ?? []);
-    const work = join(this.#means.work, `record-${id}`);
-    mkdirSync(work);
-    if (tree.recordedAt === null) {
-      const { lines } = await this.#scan(id);
-      await recordAnew(this.#layout, id, lines, late, this.#session);
-      Object.assign(tree, { isRecordedNow: true, recordDamage: null });
-    } else await addToRecord(this.#layout, id, late, work, this.#session);
-    rmSync(work, { recursive: true, force: true });
-  }
 }
 
 /** Whether the content of a file may be wrong besides. */
 function maySayMore({ kind }: Difference): boolean {
   return kind === 'time' || kind === 'mode';
-}
-
-/** Sorted lines but for those of some names. */
-function* without(lines: Iterable<Line>, names: Iterable<Line>): Generator<Line> {
-  for (const { key, said } of joined([lines, names])) {
-    const [[own] = [], isNamed = []] = said;
-    if (own !== undefined && isNamed.length === 0) yield { key, said: own };
-  }
 }
 
 /** @param path the id of a tree, a slash and a name. */
