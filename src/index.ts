@@ -65,6 +65,7 @@ export {
   openGate,
 } from './operations/gate.ts';
 export { type InitOptions, type InitResult, init } from './operations/init.ts';
+export { list, type SnapshotInfo } from './operations/list.ts';
 export { type LockResult, lock } from './operations/lock/lock.ts';
 export type { LockOptions } from './operations/lock/work.ts';
 export {
@@ -87,9 +88,7 @@ export {
 export { type RollbackOptions, type RollbackResult, rollback } from './operations/rollback.ts';
 export {
   type ChannelInfo,
-  list,
   type MirrorStatus,
-  type SnapshotInfo,
   type StatusOfOne,
   type StatusOptions,
   status,

@@ -16,13 +16,9 @@ import { ifAllowed, ifThere } from '../system/files.ts';
 import { freeSpaceAt } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { choosePrunable, type PruneResult } from '../writer/pruning.ts';
-import {
-  type MirrorStatus,
-  refusalOfWriters,
-  type SnapshotInfo,
-  type StatusOptions,
-  status,
-} from './status.ts';
+import type { SnapshotInfo } from './list.ts';
+import { refusalOfWriters } from './problems.ts';
+import { type MirrorStatus, type StatusOptions, status } from './status.ts';
 
 /** All that the answers to questions about a mirror need. Times are ISO 8601, UTC; null is unknown or none. */
 export interface Facts {

@@ -1,38 +1,22 @@
-import { describeFinding } from '../checks/finding.ts';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { channelPlan } from '../mirror/channels/channel-state.ts';
-import { channelsById, channelsOf } from '../mirror/channels/channels.ts';
-import { currentId, previousId } from '../mirror/current.ts';
+import { channelsOf } from '../mirror/channels/channels.ts';
+import { previousId } from '../mirror/current.ts';
 import {
   filledBy,
   type HistoryEntry,
   inspectHistory,
-  lastFlip,
   lastSuccess,
-  leftOutOf,
-  publicationOf,
-  readHistory,
-  verificationOf,
 } from '../mirror/history/history.ts';
-import { type Ended, indexOf, type Verified } from '../mirror/history/history-index.ts';
-import type {
-  CheckedRecord,
-  LeftOutRecord,
-  WritableByAll,
-} from '../mirror/history/history-line.ts';
+import { type Ended, indexOf } from '../mirror/history/history-index.ts';
 import { namedBy } from '../mirror/history/link-moves.ts';
-import { publishedOrMoved } from '../mirror/history/snapshot-times.ts';
-import { type Layout, LIVE } from '../mirror/layout.ts';
+import type { Layout } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/locks/lock-state.ts';
 import { obstacleAt } from '../mirror/locks/obstacle.ts';
 import { isPinnedTo } from '../mirror/locks/pins.ts';
-import { countLeases, findReaders, type Reader } from '../mirror/locks/readers.ts';
 import { openMirror } from '../mirror/open.ts';
-import { refuseUnchangeable, refuseUnfit } from '../mirror/plan/preflight.ts';
-import { marksIfReadable, NO_MARKS, readMarks } from '../mirror/retention/marks.ts';
-import { problemOnTheWay } from '../mirror/served/served-claim.ts';
+import { readMarks } from '../mirror/retention/marks.ts';
 import { type ServedDirectory, servedDirectory } from '../mirror/served/served-directory.ts';
-import { problemOfConfiguration } from '../mirror/settings/configured.ts';
 import type {
   ChannelRule,
   CheckPolicy,
@@ -41,53 +25,16 @@ import type {
   ShrinkPolicy,
 } from '../mirror/settings/policy.ts';
 import { checkDuration } from '../mirror/settings/policy-rules.ts';
-import type { Settings, SnapshotPin } from '../mirror/settings/records.ts';
+import type { Settings } from '../mirror/settings/records.ts';
 import { rememberedBy } from '../mirror/settings/settings.ts';
-import {
-  type Finding,
-  isOfPerson,
-  lockedLeases,
-  snapshotIds,
-  survey,
-  unseenPlaces,
-} from '../mirror/survey.ts';
+import { type Finding, lockedLeases, survey, unseenPlaces } from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/trees/tree-mode.ts';
-import { isAhead, isOlderThan } from '../mirror/units.ts';
+import { isOlderThan } from '../mirror/units.ts';
 import { ifAllowed } from '../system/files.ts';
 import { policyOf } from '../writer/policy.ts';
 import { keptByRules } from '../writer/pruning.ts';
-
-export interface SnapshotInfo {
-  id: string;
-  path: string;
-  isCurrent: boolean;
-  isPrevious: boolean;
-  /** The names of the channels that name it. */
-  channels: readonly string[];
-  /** When it was made and published; ISO 8601, UTC. A rollback to it does not change this. */
-  publishedAt: string | null;
-  /** Regular files, and their bytes, if the sync that made it counted them. */
-  files: number | null;
-  bytes: number | null;
-  /** How much came from the source for it; bytes. */
-  newBytes: number | null;
-  /** What it lacks of its source. */
-  leftOut: LeftOutRecord[];
-  /** What `verify` found of it when it looked last; null if it never did. */
-  verified: Verified | null;
-  /** What a check found of it before it was published; null if there was none. */
-  checked: CheckedRecord | null;
-  /** What any user could change in it; null if that was not recorded. */
-  writableByAll: WritableByAll | null;
-  /** Processes that read it, as far as this user may see them. */
-  readers: Reader[];
-  /** What people say of it; null if that cannot be made out, see `unreadableMarks`. */
-  tags: string[] | null;
-  /** Who keeps it for ever, and why; null if nobody does, or that cannot be made out. */
-  pin: SnapshotPin | null;
-  /** Locks on its lease, those of processes invisible to this user included. */
-  leases: number;
-}
+import { type SnapshotInfo, snapshotsOf } from './list.ts';
+import { problemsOf } from './problems.ts';
 
 /** A channel, or a rule whose channel is still to come. */
 export interface ChannelInfo {
@@ -154,48 +101,6 @@ export interface MirrorStatus {
   isHealthy: boolean;
 }
 
-/** The snapshots of a mirror, oldest first. */
-export function list(root: string): SnapshotInfo[] {
-  const { layout } = openMirror(root);
-  return snapshotsOf(layout, readHistory(layout));
-}
-
-function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): SnapshotInfo[] {
-  const current = currentId(layout);
-  const previous = previousId(layout);
-  const channels = ifAllowed(() => channelsById(layout)) ?? new Map<string, string[]>();
-  const readers = findReaders(layout);
-  const marks = marksIfReadable(layout);
-  const ids = current === LIVE ? [LIVE] : snapshotIds(layout);
-  const leases = countLeases(layout, ids);
-  return ids
-    .map((id): SnapshotInfo => {
-      const published = publicationOf(history, id);
-      return {
-        id,
-        path: layout.snapshot(id),
-        isCurrent: id === current,
-        isPrevious: id === previous,
-        channels: channels.get(id) ?? [],
-        publishedAt: published?.at ?? null,
-        files: published?.files ?? null,
-        bytes: published?.bytes ?? null,
-        newBytes: published?.newBytes ?? null,
-        leftOut: leftOutOf(history, id),
-        verified: verificationOf(history, id) ?? null,
-        checked: published?.checked ?? null,
-        writableByAll: published?.writableByAll ?? null,
-        readers: readers.get(id) ?? [],
-        tags: marks === undefined ? null : (marks.get(id) ?? NO_MARKS).tags,
-        pin: marks?.get(id)?.pin ?? null,
-        leases: leases.get(id) ?? 0,
-      };
-    })
-    .map((info) => ({ info, at: publishedOrMoved(layout, history, info.id) }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ info }) => info);
-}
-
 export interface StatusOptions {
   /** How long ago the last successful sync may be; ms. By default any time. */
   maxAgeMs?: number | undefined;
@@ -212,8 +117,6 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const { entries: history, damaged } = inspectHistory(layout);
   const snapshots = snapshotsOf(layout, history);
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
-  // What a command of `lock` left running, if its holder was killed: nothing publishes its tree.
-  const isLeft = state.kind === 'held' && state.killed !== undefined;
   // A guard shows one snapshot and no staging: what is missing there was not left by a crash.
   const isInsideGuard = isPinnedTo(layout.root, 'self');
   const findings = isBusy || isInsideGuard ? [] : presentFindings(layout, history, retention);
@@ -224,24 +127,10 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const unreadableMarks = whyUnreadable(layout);
   const isStale = maxAgeMs !== undefined && isOlderThan(syncedAt, maxAgeMs);
   const served = servedDirectory(layout);
-  const configuration = problemOfConfiguration();
-  const refusal = isBusy || isInsideGuard ? undefined : refusalOfWriters(layout, settings);
-  const problems = [
-    ...(configuration === undefined
-      ? []
-      : [`the configuration is not valid: ${configuration.message}`]),
-    ...(current === null ? [whyNothingIsCurrent(layout, history)] : []),
-    ...(lastSync?.event === 'failed' ? [whyFailed(lastSync)] : []),
-    ...(isStale ? [whyStale(syncedAt)] : []),
-    ...problemsOfContent(snapshots),
-    ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
-    ...(refusal === undefined ? [] : [refusal.message]),
-    ...(unreadableMarks === null
-      ? []
-      : ['its pins and tags are damaged, so that nothing is pruned']),
-    ...problemsOf(findings, lastSync),
-    ...(served && !isBusy && !isInsideGuard ? problemsOfServed(layout, served, current) : []),
-  ];
+  const problems = problemsOf({
+    ...{ layout, settings, history, snapshots, lock: state, findings, isInsideGuard },
+    ...{ isStale, syncedAt, isUnmarked: unreadableMarks !== null, served },
+  });
   return {
     root: layout.root,
     mode: settings.mode,
@@ -320,22 +209,6 @@ function channelInfos(
   });
 }
 
-/** Why every writer is refused before its work, when it cannot put that on record; undefined if none is. */
-export function refusalOfWriters(
-  layout: Layout,
-  { mode }: Pick<Settings, 'mode'>,
-): MirrorlatchError | undefined {
-  try {
-    ifAllowed(() => {
-      refuseUnfit(layout, mode);
-      refuseUnchangeable(layout, mode);
-    });
-    return undefined;
-  } catch (error) {
-    return asMirrorlatchError(error, 'no sync can begin');
-  }
-}
-
 function whyUnreadable(layout: Layout): string | null {
   try {
     readMarks(layout);
@@ -344,69 +217,6 @@ function whyUnreadable(layout: Layout): string | null {
     const { message, hint = '' } = asMirrorlatchError(error, `${layout.marks} cannot be read`);
     return `${message}. ${hint}`;
   }
-}
-
-function problemsOfContent(snapshots: readonly SnapshotInfo[]): string[] {
-  const damaged = snapshots.filter(({ verified }) => verified !== null && verified.damaged > 0);
-  return [
-    ...damaged.map(({ id }) => `verify found damage in ${nameOf(id)}`),
-    ...snapshots.filter(({ isCurrent }) => isCurrent).flatMap(problemOfCheck),
-  ];
-}
-
-/** What a person has published although it is wrong. */
-function problemOfCheck({ id, checked }: SnapshotInfo): string[] {
-  const [first] = checked?.wrong ?? [];
-  if (first === undefined) return [];
-  const count = checked?.findings ?? 0;
-  const more = count > 1 ? `, and ${count - 1} more` : '';
-  return [`${nameOf(id)} was published anyway, although ${describeFinding(first)}${more}`];
-}
-
-function nameOf(id: string): string {
-  return id === LIVE ? 'the tree' : id;
-}
-
-/** A sync that failed has been named already, and what it left goes with it. */
-function problemsOf(findings: readonly Finding[], lastSync: Ended | null): string[] {
-  const wanted = lastSync?.event === 'failed' ? ['unfinished-tree', 'unfinished-command'] : [];
-  const others = findings.filter(
-    ({ kind }) => !['foreign-tree', 'unclean-gate', 'mounted-clone', ...wanted].includes(kind),
-  );
-  const gate = findings.find((found) => found.kind === 'unclean-gate');
-  return [
-    ...(gate === undefined
-      ? []
-      : [gate.isClosedByHand ? 'its gate is closed' : 'guarded readers wait']),
-    ...(others.length > 0 ? ['something was left behind'] : []),
-    ...(findings.some(({ kind }) => kind === 'mounted-clone')
-      ? ['a mount shows what was served before']
-      : []),
-  ];
-}
-
-/** A new one is filled by the next sync. */
-function problemsOfServed(
-  layout: Layout,
-  { path, id, isLost, isUnseen }: ServedDirectory,
-  current: SnapshotInfo | null,
-): string[] {
-  if (isUnseen) return [];
-  const refusal = problemOnTheWay(layout, path);
-  if (refusal !== undefined) return [`${path} cannot be served: ${refusal}`];
-  if (isLost) return [`${path} is not what the mirror put there`];
-  const isOther = id !== null && current !== null && id !== current.id;
-  return isOther ? [`${path} is a clone of another snapshot than the current one`] : [];
-}
-
-function whyNothingIsCurrent(layout: Layout, history: readonly HistoryEntry[]): string {
-  const isForeign = isOfPerson(layout, history);
-  const ids = snapshotIds(layout).filter((id) => !isForeign(id));
-  if (ids.length === 0) return 'there is no snapshot yet';
-  const last = lastFlip(history)?.id;
-  return last === undefined || ids.includes(last)
-    ? 'the symlink current is missing, and the next sync makes it again'
-    : 'what was current is not in the mirror any more, and the next sync publishes anew';
 }
 
 /** Without a failure to remove what a rule keeps by now. */
@@ -419,18 +229,4 @@ function presentFindings(
   if (!findings.some(({ kind }) => kind === 'failed-removal')) return findings;
   const kept = keptByRules(layout, history, retention);
   return findings.filter((found) => found.kind !== 'failed-removal' || !kept.has(found.id));
-}
-
-function whyStale(syncedAt: string | null): string {
-  return syncedAt !== null && isAhead(syncedAt)
-    ? 'its last sync lies in the future, so that it may be stale'
-    : 'it is stale';
-}
-
-/** A refusal by a check names the first thing that was wrong: whoever reads it asks that next. */
-function whyFailed({ code, findings = [] }: Extract<HistoryEntry, { event: 'failed' }>): string {
-  const failed = 'the last sync or lock failed';
-  const [first] = findings;
-  if (code !== 'CHECK_FAILED' || first === undefined) return failed;
-  return `${failed}: a check refused its tree (${first.name}: ${first.kind})`;
 }

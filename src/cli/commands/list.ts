@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { showBytes } from '../../mirror/units.ts';
-import type { SnapshotInfo } from '../../operations/status.ts';
+import type { SnapshotInfo } from '../../operations/list.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { good, printJson, printLine } from '../output.ts';
@@ -24,7 +24,7 @@ export function addList(program: Command): void {
       ),
     )
     .action(async (root: string, flags: { json?: boolean }) => {
-      const { list } = await import('../../operations/status.ts');
+      const { list } = await import('../../operations/list.ts');
       const snapshots = list(root);
       if (flags.json) printJson(snapshots);
       else printSnapshots(snapshots);

@@ -50,7 +50,7 @@ export function addPrune(program: Command, context: CommandContext): void {
         if (plan.failed.length > 0) context.setExitCode(EXIT_CODES.IO);
         return;
       }
-      const { list } = await import('../../operations/status.ts');
+      const { list } = await import('../../operations/list.ts');
       const order = flags.json ? [] : list(root).map(({ id }) => id);
       const lock = LOCK.read(flags);
       const result = await prune({ ...options, lock, signal: context.signal() });

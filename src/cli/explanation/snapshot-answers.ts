@@ -4,7 +4,7 @@ import { HELD_BY_READER, WITHIN_GRACE } from '../../mirror/retention/retention.t
 import { describeWritable } from '../../mirror/trees/writable.ts';
 import { showTime } from '../../mirror/units.ts';
 import type { Asked, Facts } from '../../operations/explain.ts';
-import type { SnapshotInfo } from '../../operations/status.ts';
+import type { SnapshotInfo } from '../../operations/list.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { describeReaders } from '../readers.ts';
 import { nameOfTree } from '../terminal.ts';

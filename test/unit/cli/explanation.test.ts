@@ -10,7 +10,8 @@ import {
 } from '../../../src/mirror/settings/policy.ts';
 import type { LockOwner } from '../../../src/mirror/settings/records.ts';
 import type { Facts } from '../../../src/operations/explain.ts';
-import type { MirrorStatus, SnapshotInfo } from '../../../src/operations/status.ts';
+import type { SnapshotInfo } from '../../../src/operations/list.ts';
+import type { MirrorStatus } from '../../../src/operations/status.ts';
 
 const HOUR = 3_600_000;
 const ago = (ms: number): string => new Date(Date.now() - ms).toISOString();
