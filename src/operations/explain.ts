@@ -3,7 +3,7 @@ import { asMirrorlatchError, type ErrorCode, EXIT_CODES, MirrorlatchError } from
 import { currentId, previousId } from '../mirror/current.ts';
 import { describeFinding } from '../mirror/describe-finding.ts';
 import { type HistoryEntry, readHistory } from '../mirror/history/history.ts';
-import { type HookFailure, indexOf } from '../mirror/history/history-index.ts';
+import { indexOf } from '../mirror/history/history-index.ts';
 import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { arrivalOf, snapshotTimes } from '../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
@@ -34,8 +34,6 @@ export interface Facts {
   /** Why guarded readers of a mirror in place wait, and what helps. */
   gate: { why: string; wayOut: string | null; isClosedByHand: boolean } | null;
   failure: Failure | null;
-  /** The hooks that failed when nothing could be undone any more. */
-  hookFailures: readonly HookFailure[];
   /** When the last look at all of the source of what is current began. */
   fullLookAt: string | null;
   /** What the rules and the readers say of each snapshot now, or why nothing is pruned. */
@@ -96,7 +94,6 @@ export function explain(root: string, id?: string, options: StatusOptions = {}):
       .map((finding) => describeFinding(layout, finding, isOrphaned)),
     gate: gate ?? null,
     failure: found.lastSync?.event === 'failed' ? failureOf(layout, found.lastSync) : null,
-    hookFailures: [...indexOf(history).hookFailures.values()],
     fullLookAt: look === undefined ? null : new Date(look.began).toISOString(),
     pruning: hasSnapshots ? pruningOf(layout, found, history) : NOTHING,
     removedNext: hasSnapshots ? removedNextOf(layout, found, history) : [],

@@ -90,7 +90,8 @@ function problemOfCheck({ id, checked }: SnapshotInfo): string[] {
   if (first === undefined) return [];
   const count = checked?.findings ?? 0;
   const more = count > 1 ? `, and ${count - 1} more` : '';
-  return [`${nameOf(id)} was published anyway, although ${describeFinding(first)}${more}`];
+  const by = checked?.anyway === undefined ? '' : ` by ${checked.anyway.by}`;
+  return [`${nameOf(id)} was published anyway${by}, although ${describeFinding(first)}${more}`];
 }
 
 function nameOf(id: string): string {

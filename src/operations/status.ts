@@ -8,7 +8,7 @@ import {
   inspectHistory,
   lastSuccess,
 } from '../mirror/history/history.ts';
-import { type Ended, indexOf } from '../mirror/history/history-index.ts';
+import { type Ended, type HookFailure, indexOf } from '../mirror/history/history-index.ts';
 import { namedBy } from '../mirror/history/link-moves.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/locks/lock-state.ts';
@@ -77,6 +77,8 @@ export interface MirrorStatus {
   /** Directories in which more may be left, but that this user may not look into. */
   unseen: string[];
   lastSync: Ended | null;
+  /** The hooks that failed when nothing could be undone any more. */
+  hookFailures: readonly HookFailure[];
   /** When a sync or a command of `lock` last succeeded, with or without changes; ISO 8601, UTC. */
   syncedAt: string | null;
   /** Why nothing is published until a person releases the mirror. */
@@ -150,6 +152,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     isInsideGuard,
     unseen,
     lastSync,
+    hookFailures: [...indexOf(history).hookFailures.values()],
     damagedHistoryLines: damaged,
     unreadableMarks,
     syncedAt,

@@ -14,6 +14,7 @@ import type { SyncFigures } from '../mirror/history/history.ts';
 import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { type CheckPolicy, isCheckWanted } from '../mirror/settings/policy.ts';
+import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Writer } from './writer.ts';
 
@@ -73,13 +74,17 @@ export async function checkContent(
     const excepted = report.excepted.filter((one) => one.count > 0);
     const checked = {
       ...{ kinds: kinds.map(({ kind }) => kind), files, findings: count },
-      ...(count === 0 ? {} : { wrong: recordsOf(report.findings) }),
+      ...(count === 0 ? {} : { wrong: recordsOf(report.findings), anyway: { by: thisUser() } }),
       ...(excepted.length === 0 ? {} : { excepted }),
     };
     return { checked };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+function thisUser(): string {
+  return processUser(process.pid) ?? '?';
 }
 
 /** How many findings of a check history keeps. */

@@ -188,7 +188,9 @@ export class Hooks {
     const { root } = this.#layout;
     const { timeoutMs } = this.#policy;
     const facts = { phase, name: this.#name, root, command: this.#verb, ...subject };
-    this.#onEvent({ kind: 'notice', message: `running the hook ${phase}` });
+    // What failed is said at the very end, after this.
+    const why = phase === 'on-failure' ? `the ${this.#verb} failed: ` : '';
+    this.#onEvent({ kind: 'notice', message: `${why}running the hook ${phase}` });
     const output = new HookOutput((line) =>
       this.#onEvent({ kind: 'notice', message: `${phase}: ${line}` }),
     );

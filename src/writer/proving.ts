@@ -29,7 +29,6 @@ export async function prove(
     signal.throwIfAborted();
     const checked = await checkContent(writer, id, tree, figures);
     signal.throwIfAborted();
-    writer.enter('publishing');
     return { ...figures, ...checked };
   };
   const checked = await examine();

@@ -215,6 +215,7 @@ export async function publishNew(
   const { tidy, tree = stagedTree(writer.layout, id), changed, received, isCompared } = finished;
   const subject = { ...subjectOf(writer, id), id, tree };
   const made = await prove(writer, subject, figures, received);
+  beginPublishing(writer);
   // What is known of how the tree was made does not lead to it any more.
   if (writer.isAltered) forgetChanges(writer.layout, id);
   await finished.confirm?.();
@@ -249,6 +250,7 @@ export async function publishLive(
   const tree = writer.layout.snapshot(LIVE);
   const subject = { ...subjectOf(writer, LIVE), id: LIVE, tree };
   const made = await prove(writer, subject, figures, content.received);
+  beginPublishing(writer);
   await confirm?.();
   const changed = writer.isAltered ? undefined : content.changed;
   await recordContent(writer, LIVE, tree, { ...content, changed, base: changed && LIVE });

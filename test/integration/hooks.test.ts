@@ -176,7 +176,10 @@ describe('the hooks of a sync', () => {
   test('I8: publish nothing if that before the publication fails; what was transferred is kept', async () => {
     const mirror = hooked(await twoSnapshots(), { 'before-publish': 'test ! -e bad' });
     mirror.change({ bad: 'not yet', big: 'x'.repeat(100_000) });
-    expectFailure(await mirror.run('sync', 'm'), 69, /the hook before-publish of \S+ ended with 1/);
+    const refused = await mirror.run('sync', 'm');
+    expectFailure(refused, 69, /the hook before-publish of \S+ ended with 1/);
+    expect(refused.stderr).not.toMatch(/^mirrorlatch: publishing$/m);
+    expect(refused.stderr).toMatch(/: the sync failed: running the hook on-failure$/m);
     expect(mirror.snapshots()).toEqual(['first', 'second']);
     const explained = await mirror.run('explain', 'm');
     expect(explained.stdout).toMatch(
@@ -209,10 +212,13 @@ describe('the hooks of a sync', () => {
     const look = async () => (await mirror.run('explain', 'm')).stdout;
     expect(await look()).toMatch(/Which hooks failed\?\n .* for third: the hook after-publish of/);
     expect((await mirror.run('history', 'm')).stdout).toMatch(/hook failed .* after-publish of /);
+    const status = async () => (await mirror.run('status', 'm')).stdout;
+    expect(await status()).toMatch(/^hook .* ago: the hook after-publish of .*: purged nothing$/m);
     mirror.configure({});
     mirror.change({ file: 'fourth' });
     await expectSuccess(mirror.run('sync', 'm'));
     expect(await look()).not.toContain('Which hooks failed?');
+    expect(await status()).not.toMatch(/^hook/m);
   });
 
   test('hear of a failure before the work, and of the recovery, which finds nothing new', async () => {

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { describeVerified } from '../../mirror/describe-verified.ts';
 import type { HistoryEntry } from '../../mirror/history/history.ts';
-import { isAdoption } from '../../mirror/history/history-index.ts';
+import { isAdoption, wasPublishedAnyway } from '../../mirror/history/history-index.ts';
 import { printable } from '../../mirror/names.ts';
 import { showBytes, showTime } from '../../mirror/units.ts';
 import type { Digest, EventRun } from '../../reader/history.ts';
@@ -147,7 +147,8 @@ function cellsOf({ entry, count, firstAt }: EventRun): string[] {
   switch (entry.event) {
     case 'published': {
       const { id, newFiles, deletedFiles, newBytes = null, seconds } = entry;
-      const what = isAdoption(entry) ? 'adopted' : word;
+      const published = wasPublishedAnyway(entry.checked) ? `${word} anyway` : word;
+      const what = isAdoption(entry) ? 'adopted' : published;
       const figures = [number(newFiles), number(deletedFiles), showBytes(newBytes), time(seconds)];
       return [when, what, ...figures, nameOfTree(id)];
     }

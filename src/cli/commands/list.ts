@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { wasPublishedAnyway } from '../../mirror/history/history-index.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { SnapshotInfo } from '../../operations/list.ts';
 import { helpAfter } from '../help.ts';
@@ -20,7 +21,7 @@ export function addList(program: Command): void {
       helpAfter(
         ['mirrorlatch list /srv/mirror/debian'],
         ['USAGE', 'NO_MIRROR', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'FILES and SIZE are those of the whole tree; NEW is the content that came from the source for this\nsnapshot, without what earlier tries had brought; LEFT OUT counts what the source has and the snapshot lacks.\nMARKS, if there are any: pinned, and tags.',
+        'FILES and SIZE are those of the whole tree; NEW is the content that came from the source for this\nsnapshot, without what earlier tries had brought; LEFT OUT counts what the source has and the snapshot lacks.\nMARKS, if there are any: pinned, tags, and what was published anyway.',
       ),
     )
     .action(async (root: string, flags: { json?: boolean }) => {
@@ -37,7 +38,7 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
     return;
   }
   const isAnythingLeftOut = snapshots.some(({ leftOut }) => leftOut.length > 0);
-  const isAnyMarked = snapshots.some(({ tags, pin }) => pin !== null || tags?.length !== 0);
+  const isAnyMarked = snapshots.some((snapshot) => describeMarks(snapshot) !== NO_MARKS);
   const ifMarked = (cell: string) => (isAnyMarked ? [cell] : []);
   const ifLeftOut = (cell: string) => (isAnythingLeftOut ? [cell] : []);
   printTable(
@@ -67,10 +68,16 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
   if (!seesAllProcesses()) printLine('only root sees the readers of other users');
 }
 
-/** Whether it is pinned, and its tags; `?` if that cannot be made out. */
-function describeMarks({ tags, pin }: SnapshotInfo): string {
-  if (tags === null) return '?';
-  return [...(pin === null ? [] : ['pinned']), ...tags].join(', ') || '-';
+const NO_MARKS = '-';
+
+/** Whether a person published it although it is wrong, or pinned it, and its tags; `?` if these cannot be made out. */
+function describeMarks({ tags, pin, checked }: SnapshotInfo): string {
+  const marks = [
+    ...(wasPublishedAnyway(checked) ? ['published anyway'] : []),
+    ...(pin === null ? [] : ['pinned']),
+    ...(tags ?? ['?']),
+  ];
+  return marks.length === 0 ? NO_MARKS : marks.join(', ');
 }
 
 /** By what names it can be read. */

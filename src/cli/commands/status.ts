@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { describeExcepted } from '../../checks/exceptions.ts';
 import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
 import { describeFinding } from '../../mirror/describe-finding.ts';
 import { describeVerified } from '../../mirror/describe-verified.ts';
@@ -212,10 +213,14 @@ function printStatus(status: MirrorStatus): void {
   row('shrink', describeShrink(status.shrink, rsyncOptions));
   for (const line of describeProbe(status.probe)) row('probe', line);
   for (const line of describeCheck(status.check)) row('check', line);
+  for (const one of status.current?.checked?.excepted ?? [])
+    row('check', `of what is current, ${describeExcepted(one)}`);
   const isOrphaned = lock.state.kind === 'orphans';
   const end = isOrphaned ? `; end them with: ${syncThatEnds(root)}` : '';
   row('lock', lock.state.kind === 'free' ? 'free' : `${lock.message}${end}`);
   row('last', describeSync(lastSync));
+  for (const { at, message } of status.hookFailures)
+    row('hook', `${showSince(at)}: ${oneLine(message)}`);
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showSince(syncedAt)}`);
   if (closedMode !== null)
     row('access', `not every user may read the current tree, which has mode ${closedMode}`);

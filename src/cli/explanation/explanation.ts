@@ -4,7 +4,13 @@ import { type Answer, answer } from './answer.ts';
 import { channelAnswer } from './channel-answer.ts';
 import { lockAnswer } from './lock-answer.ts';
 import { scheduleAnswer } from './schedule-answer.ts';
-import { accessAnswers, askedAnswers, damageAnswer, keptAnswer } from './snapshot-answers.ts';
+import {
+  accessAnswers,
+  askedAnswers,
+  damageAnswer,
+  exceptedAnswer,
+  keptAnswer,
+} from './snapshot-answers.ts';
 import {
   failureAnswer,
   freshAnswer,
@@ -28,6 +34,7 @@ export function answersTo(facts: Facts, schedule?: Schedule): Answer[] {
     ...failureAnswer(facts),
     ...hookAnswer(facts),
     ...damageAnswer(facts),
+    ...exceptedAnswer(facts),
     freshAnswer(facts),
     ...(schedule === undefined ? [] : [scheduleAnswer(schedule, status)]),
     nextSyncAnswer(facts, schedule?.isFilled),

@@ -1,3 +1,4 @@
+import { describeExcepted } from '../../checks/exceptions.ts';
 import { describeVerified } from '../../mirror/describe-verified.ts';
 import { describeLeftOut } from '../../mirror/plan/left-out.ts';
 import { HELD_BY_READER, WITHIN_GRACE } from '../../mirror/retention/retention.ts';
@@ -122,6 +123,18 @@ export function accessAnswers(
             leftOut.map((one) => describeLeftOut(one)),
           ),
         ]),
+  ];
+}
+
+/** What a check has found of the current tree, and a person had excepted. */
+export function exceptedAnswer({ status }: Facts): Answer[] {
+  const excepted = status.current?.checked?.excepted ?? [];
+  if (excepted.length === 0) return [];
+  return [
+    answer('What is wrong in it that was excepted?', [], {
+      quoted: excepted.map(describeExcepted),
+      command: `mirrorlatch check ${quoteForSh(status.root)} --no-check-except`,
+    }),
   ];
 }
 

@@ -57,7 +57,8 @@ export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
 }
 
 /** Which hooks failed after what they are about was done. */
-export function hookAnswer({ status, hookFailures }: Facts): Answer[] {
+export function hookAnswer({ status }: Facts): Answer[] {
+  const { hookFailures } = status;
   if (hookFailures.length === 0) return [];
   return [
     answer(

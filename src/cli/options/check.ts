@@ -82,7 +82,7 @@ export function describeCheck(policy: CheckPolicy): string[] {
     ...what,
     ...(keyring === '' ? [] : [`signatures by ${keyring}`]),
     ...(command === '' ? [] : [`the command ${command}`]),
-    ...(except.length === 0 ? [] : [`whatever is wrong with ${except.join(', ')}`]),
+    ...(except.length === 0 ? [] : [`except what is wrong with ${except.join(', ')}`]),
   ];
   return [`a new tree is checked before it is published: ${parts.join('; ')}`];
 }

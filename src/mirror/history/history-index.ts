@@ -1,5 +1,5 @@
 import type { HookPhase } from '../settings/policy.ts';
-import type { HistoryEntry } from './history-line.ts';
+import type { CheckedRecord, HistoryEntry } from './history-line.ts';
 
 export type Published = Extract<HistoryEntry, { event: 'published' }>;
 type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;
@@ -164,6 +164,11 @@ function supersedes(next: Verified, before: Verified | undefined): boolean {
 /** Whether a directory was adopted: its tree was there before, and may be of any age. */
 export function isAdoption({ source, strategy, rsyncOptions }: Published): boolean {
   return source !== undefined && strategy === undefined && rsyncOptions === undefined;
+}
+
+/** Whether a person published a tree although a check had found something wrong with it. */
+export function wasPublishedAnyway(checked: CheckedRecord | null | undefined): boolean {
+  return (checked?.findings ?? 0) > 0;
 }
 
 /** Whether `current` came to name another snapshot by this. */

@@ -109,6 +109,8 @@ export interface CheckedRecord {
   findings: number;
   /** The first of that. */
   wrong?: FindingRecord[];
+  /** The user who has published it all the same. */
+  anyway?: { by: string };
   /** And how much of it by a pattern of `--check-except` each, which is not counted there. */
   excepted?: { pattern: string; count: number }[];
 }
@@ -198,6 +200,7 @@ const figures = {
       files: isNumber,
       findings: isNumber,
       wrong: optional(listOf(shape(finding))),
+      anyway: optional(shape({ by: isText })),
       excepted: optional(listOf(shape({ pattern: isText, count: isNumber }))),
     }),
   ),

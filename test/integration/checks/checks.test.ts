@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { basename, join } from 'node:path';
 import { execaSync } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
@@ -92,11 +93,17 @@ test('--publish-anyway publishes it, and says so', async () => {
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr).toMatch(/images\/a\.iso: .* It is published all the same/);
   const wrongName = { name: 'images/a.iso', kind: 'hash' };
-  expect(mirror.history().at(-1)).toMatchObject({ checked: { findings: 1, wrong: [wrongName] } });
+  const by = userInfo().username;
+  expect(mirror.history().at(-1)).toMatchObject({
+    checked: { findings: 1, wrong: [wrongName], anyway: { by } },
+  });
   for (const verb of ['status', 'explain']) {
     const { stdout } = await runProgram([verb, mirror.root]);
-    expect(stdout).toMatch(/was published anyway, although images\/a\.iso: sha256/);
+    expect(stdout).toContain(`was published anyway by ${by}, although images/a.iso: sha256`);
   }
+  const look = async (verb: string) => (await runProgram([verb, mirror.root])).stdout;
+  expect(await look('list')).toMatch(/^right .* -( +-)?\n.* current .* published anyway /m);
+  expect(await look('history')).toMatch(/ published {2}.*\n.* published anyway {2}/);
   mirror.change(summedFiles('second'));
   await mirror.sync();
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);

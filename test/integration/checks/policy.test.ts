@@ -29,6 +29,13 @@ describe('an exception', () => {
     expect(mirror.history().at(-1)).toMatchObject({
       checked: { findings: 0, excepted: [{ pattern: 'images/a.*', count: 1 }] },
     });
+    const look = async (verb: string) => (await runProgram([verb, mirror.root])).stdout;
+    const inForce = /except what is wrong with images\/a\.\*, none/;
+    const matched = /check-except images\/a\.\*: 1 finding refuses nothing/;
+    expect(await look('status')).toMatch(inForce);
+    expect(await look('status')).toMatch(matched);
+    expect(await look('explain')).toMatch(inForce);
+    expect(await look('explain')).toMatch(/excepted\?\n.*1 finding .*\n.* --no-check-except$/m);
     expect(await runCheck(mirror.root)).toMatchObject({ isRight: true, count: 0 });
     expect(await runCheck(mirror.root, '--no-check-except')).toMatchObject({ count: 1 });
     mirror.change(summedFiles('third'));
@@ -36,6 +43,8 @@ describe('an exception', () => {
     expect(healed.stderr).toMatch(
       /check-except images\/a\.\*: nothing that is wrong has such a name/,
     );
+    expect(await look('status')).not.toMatch(matched);
+    expect(await look('explain')).not.toMatch(matched);
   });
 
   test('lets nothing else pass', async () => {
