@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { collectEarly } from '../system/heap.ts';
 import type { Checksum } from './claims.ts';
 
 export interface HashRequest {
@@ -63,6 +64,7 @@ export class HashThreads {
       workerData: this.#reading,
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
     });
+    worker.once('online', collectEarly);
     this.#all.push(worker);
     return worker;
   }
