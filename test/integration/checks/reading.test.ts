@@ -3,6 +3,7 @@ import {
   chownSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   truncateSync,
@@ -95,4 +96,27 @@ test.each([
   const result = await checking.result;
   expect(result.exitCode).toBe(65);
   expect(wrong(result.json() as unknown as Checked)).toContain('missing vanishing');
+});
+
+test('V8 does not take more for new objects than its smallest space because threads read', async () => {
+  const names = Array.from({ length: 4000 }, (_, number) => [`file${number}`, 10]);
+  const directory = wronglyListed(Object.fromEntries(names));
+  const scratch = scratchDirectory();
+  const [hook, figure] = [join(scratch, 'hook.cjs'), join(scratch, 'figure')];
+  writeFileSync(
+    hook,
+    `const { isMainThread } = require('node:worker_threads');
+    const spaceFor = () => require('node:v8').getHeapSpaceStatistics()
+      .find(({ space_name: name }) => name === 'new_space').space_size;
+    let most = 0;
+    const look = () => { most = Math.max(most, spaceFor()); };
+    if (isMainThread) {
+      setInterval(look, 10).unref();
+      process.on('exit', () => require('node:fs').writeFileSync(${JSON.stringify(figure)}, String(most)));
+    }`,
+  );
+  const env = { NODE_OPTIONS: `--require ${JSON.stringify(hook)}` };
+  const { exitCode } = await runProgram(['check', directory, '--check-content', '--json'], { env });
+  expect(exitCode).toBe(65);
+  expect(Number(readFileSync(figure, 'utf8'))).toBeLessThanOrEqual(2 * 1024 ** 2);
 });
