@@ -1,5 +1,7 @@
-import { rmSync, truncateSync, utimesSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, rmSync, symlinkSync, truncateSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import { execaSync } from 'execa';
 import { expect, test } from 'vitest';
 import { rot } from '../support/flip-bit.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
@@ -122,4 +124,27 @@ test('what snapshots share is read once for all, and damaged in all', async () =
     { id: first, name: 'images/a.iso', alsoIn: ['second/images/a.iso'] },
     { id: 'second', name: 'images/a.iso' },
   ]);
+});
+
+test('without a program that a list needs, a warning says so, and all else is verified', async () => {
+  const packages = execaSync('xz', { input: 'Package: a\n\n', encoding: 'buffer' }).stdout;
+  const list = 'main/binary-amd64/Packages.xz';
+  const hash = createHash('sha256').update(packages).digest('hex');
+  const mirror = smallMirror();
+  mirror.change({ 'dists/x/Release': `SHA256:\n ${hash} ${packages.length} ${list}\n` });
+  mirror.change({ [`dists/x/${list}`]: Buffer.from(packages) });
+  await runForJson(['init', mirror.root]);
+  await fill(mirror);
+  const programs = join(mirror.home, 'programs');
+  mkdirSync(programs);
+  for (const name of ['sh', 'sort', 'find', 'rsync', 'setpriv', 'flock']) {
+    const { stdout } = execaSync('sh', ['-c', `command -v ${name}`]);
+    symlinkSync(stdout, join(programs, name));
+  }
+  const words = ['verify', mirror.root, '--bitrot'];
+  const result = await runProgram(words, { env: { PATH: programs } });
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toMatch(/^mirrorlatch: warning: what the repositories say .* xz/m);
+  expect(result.stdout).toContain('no checksum was known of 4');
+  expect(await verify(mirror, '--bitrot')).toMatchObject({ trees: [{ checked: 1 }] });
 });
