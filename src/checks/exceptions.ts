@@ -1,3 +1,4 @@
+import ignore from 'ignore';
 import { printable } from '../mirror/names.ts';
 import type { FindingKind } from './finding.ts';
 
@@ -31,8 +32,8 @@ export class Exceptions {
     // These are about no entry.
     if (kind === 'command' || name === '.') return false;
     let isExcepted = false;
-    this.#patterns.forEach(({ expression, exact }, at) => {
-      if (kind === 'signature' ? exact !== name : !expression.test(name)) return;
+    this.#patterns.forEach(({ matches, exact }, at) => {
+      if (kind === 'signature' ? exact !== name : !matches(name)) return;
       isExcepted = true;
       const used = this.used[at];
       if (used !== undefined) used.count += 1;
@@ -41,53 +42,27 @@ export class Exceptions {
   }
 }
 
+/** The most bytes in a path. */
+const LONGEST_PATH = 4095;
+
 interface Pattern {
-  expression: RegExp;
+  matches: (name: string) => boolean;
   /** The one name that it stands for; undefined for one with wildcards, or for names in any directory. */
   exact: string | undefined;
 }
 
-/** The parts of a pattern that are not to be taken as they are. */
-const PART = /\\(.)|(^|\/)\*\*\/|\*\*+|\*|\?|\[(?:[!^]?\]?[^\]]*)\]|./gs;
-
 function parsePattern(text: string): Pattern {
   const pattern = Buffer.from(text).toString('latin1');
-  const body = pattern.replace(/^\//, '').replace(/\/$/, '');
-  const isAnchored = pattern.replace(/\/$/, '').includes('/');
-  const parts = [...body.matchAll(PART)].map(expressionOf);
-  const start = isAnchored ? '^' : '(?:^|/)';
-  const end = pattern.endsWith('/') ? '/' : '(?:/|$)';
+  const matcher = ignore({ ignorecase: false, allowRelativePaths: true }).add({ pattern });
   const isPlain = !/[*?[\\]/.test(pattern) && !pattern.endsWith('/');
   return {
-    expression: new RegExp(start + parts.join('') + end, 's'),
-    exact: isPlain ? body : undefined,
+    // It goes through the directories of a name one by one, and keeps what it knows of each until a rule is added.
+    matches: (name) => matcher.add(NO_RULES).ignores(name.slice(0, LONGEST_PATH)),
+    exact: isPlain ? pattern.replace(/^\//, '') : undefined,
   };
 }
 
-function expressionOf([part, escaped, before]: RegExpMatchArray): string {
-  if (escaped !== undefined) return quoted(escaped);
-  if (before !== undefined) return `${before}(?:.*/)?`;
-  if (part === '*') return '[^/]*';
-  if (part === '?') return '[^/]';
-  if (part.startsWith('**')) return '.*';
-  return part.length > 1 ? classOf(part.slice(1, -1)) : quoted(part);
-}
-
-/** @param inner what is between the brackets. No class matches a slash. */
-function classOf(inner: string): string {
-  const isNegated = /^[!^]/.test(inner);
-  const members = inner.slice(isNegated ? 1 : 0).replaceAll(/[\\\]^[]/g, '\\$&');
-  try {
-    return new RegExp(`(?!/)[${isNegated ? '^' : ''}${members}]`, 's').source;
-  } catch {
-    // A range that runs backwards matches nothing.
-    return '(?!)';
-  }
-}
-
-function quoted(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\/]/g, '\\$&');
-}
+const NO_RULES = ignore();
 
 /** `check-except pool/old/**: 3 findings refuse nothing` */
 export function describeExcepted({ pattern, count }: Excepted): string {

@@ -1,10 +1,5 @@
-import {
-  type ChannelRule,
-  isChannelName,
-  isNamePattern,
-  isPathWithin,
-  isTag,
-} from '../mirror/settings/policy.ts';
+import { faultOfNamePattern } from '../mirror/settings/name-pattern.ts';
+import { type ChannelRule, isChannelName, isPathWithin, isTag } from '../mirror/settings/policy.ts';
 
 /**
  * How values are written, on the command line and in the configuration alike. Each reader throws an
@@ -87,8 +82,9 @@ export function readNameAtTop(text: string): string {
 
 /** Reads a pattern on names in a tree. */
 export function readNamePattern(text: string): string {
-  if (isNamePattern(text)) return text;
-  throw new UnfitValue('Give a pattern on names in the tree, such as pool/old/**.');
+  const fault = faultOfNamePattern(text);
+  if (fault !== undefined) throw new UnfitValue(fault);
+  return text;
 }
 
 /** Reads a tag of snapshots. */

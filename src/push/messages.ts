@@ -3,12 +3,12 @@ import { EXIT_CODES } from '../errors.ts';
 import { MADE_BY } from '../mirror/clone.ts';
 import { QUICK_LOOKS } from '../mirror/history/history-line.ts';
 import { LIVE } from '../mirror/layout.ts';
+import { isNamePattern } from '../mirror/settings/name-pattern.ts';
 import {
   AFTER_DRAIN,
   CHECK_CHOICES,
   type CheckPolicy,
   type DrainPolicy,
-  isNamePattern,
   isTag,
   type LockPolicy,
   type ProbePolicy,

@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { unfitOption } from '../../system/unfit-option.ts';
+import { isNamePattern } from './name-pattern.ts';
 import {
   AFTER_DRAIN,
   CHECK_CHOICES,
@@ -10,7 +11,6 @@ import {
   type Given,
   HOOK_PHASES,
   type HookPolicy,
-  isNamePattern,
   isNameWithin,
   isPathWithin,
   isTag,

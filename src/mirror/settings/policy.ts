@@ -232,11 +232,6 @@ export function isNameWithin(value: unknown): value is string {
   return isPathWithin(value) && !value.includes('/');
 }
 
-/** Whether a value can be a pattern on names in a tree, see `Exceptions`. */
-export function isNamePattern(value: unknown): value is string {
-  return typeof value === 'string' && !/^\/*$/.test(value) && !value.includes('\0');
-}
-
 /** Whether a value can be a tag of snapshots: a word that is safe in a shell, a list and a line of text. */
 export function isTag(value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/.test(value);

@@ -1,11 +1,11 @@
 import * as z from 'zod/mini';
+import { isNamePattern } from './name-pattern.ts';
 import {
   CHECK_CHOICES,
   CHECK_KINDS,
   DEFAULT_RETENTION,
   DEFAULT_SHRINK,
   isChannelName,
-  isNamePattern,
   isNameWithin,
   isPathWithin,
   isTag,

@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runCheck } from '../../support/checked.ts';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { runForJson, runProgram, startProgram, transcript } from '../../support/program.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
 import type { SmallMirror } from '../../support/small-mirror.ts';
 import { CUT_OFF, checkedMirror, summedFiles } from '../../support/summed-files.ts';
 
@@ -54,6 +55,19 @@ describe('an exception', () => {
     expectFailure(result, 65, /images\/b\.iso/);
     expect(result.stderr).not.toMatch(/images\/a\.iso/);
   });
+});
+
+test.each([
+  ['[', /The \[ is not closed/],
+  ['../x', /Names begin at the top of the tree/],
+  ['!x', /An exception cannot be negated/],
+  ['', /Give a pattern on names in the tree/],
+])('%j is no exception, on the line or in the configuration', async (pattern, fault) => {
+  const home = scratchDirectory();
+  expectFailure(await runProgram(['check', home, '--check-except', pattern]), 64, fault);
+  const file = join(home, 'mirrorlatch.toml');
+  writeFileSync(file, `[mirrors.one]\nroot = '${home}'\ncheck-except = ['${pattern}']\n`);
+  expectFailure(await runProgram(['config', 'check', '--config', file]), 78, fault);
 });
 
 describe('a command', () => {

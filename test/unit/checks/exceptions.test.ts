@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { describeExcepted, Exceptions } from '../../../src/checks/exceptions.ts';
+import { isNamePattern } from '../../../src/mirror/settings/name-pattern.ts';
 
 const excepts = (pattern: string, name: string) => new Exceptions([pattern]).excepts(name, 'hash');
 
@@ -24,7 +25,10 @@ describe('a pattern', () => {
     ['a class of others', 'a[!0-9].deb', 'a7.deb', false],
     ['no class of a slash', 'pool[!a]x', 'pool/x', false],
     ['a range that runs backwards', '[z-a]', 'b', false],
-    ['a bracket that is not closed', 'a[1', 'a[1', true],
+    ['a class with a bracket in it', 'a[]x].deb', 'a].deb', true],
+    ['a class of a kind', 'a[[:digit:]].deb', 'a7.deb', true],
+    ['another case', 'A.deb', 'a.deb', false],
+    ['an escaped space at the end', 'a\\ ', 'a ', true],
     ['an escaped wildcard', '\\*.deb', 'a.deb', false],
     ['an escaped wildcard as it is', '\\*.deb', '*.deb', true],
     ['a dot as it is', 'a.b', 'axb', false],
@@ -35,7 +39,9 @@ describe('a pattern', () => {
   });
 
   test('is never taken for another expression', () => {
-    const plain = fc.string({ minLength: 1 }).filter((text) => !/[*?[\\/]/.test(text));
+    const plain = fc
+      .string({ minLength: 1 })
+      .filter((text) => !/[*?[\\/]/.test(text) && isNamePattern(text));
     fc.assert(
       fc.property(plain, plain, (one, other) => {
         const name = Buffer.from(other).toString('latin1');
@@ -63,6 +69,12 @@ test('a command, and a kind that is not there, are never excepted', () => {
   const exceptions = new Exceptions(['**', '.', '*']);
   expect(exceptions.excepts('false', 'command')).toBe(false);
   expect(exceptions.excepts('.', 'missing')).toBe(false);
+});
+
+test('a name may have more directories than any path', () => {
+  const name = `${'a/'.repeat(1_000_000)}b`;
+  expect(excepts('a/', name)).toBe(true);
+  expect(excepts('c', name)).toBe(false);
 });
 
 test('each pattern that matches counts, and one that does not says so', () => {
