@@ -53,6 +53,7 @@ const ROOMS = {
 const PACKAGES = {
   'checks/exceptions.ts': 'ignore',
   'checks/json.ts': '@streamparser/json',
+  'checks/tar.ts': 'tar-stream',
   'cli/markdown.ts': 'marked wrap-ansi',
   'cli/output.ts': 'picocolors',
   'cli/table.ts': 'cli-table3',
