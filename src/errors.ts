@@ -96,6 +96,8 @@ interface DetailsByCode {
     }[];
     /** All that was found. */
     count?: number;
+    /** Nothing was found but that a command took too long, which says nothing of the source. */
+    tookTooLong?: boolean;
   };
   COMMAND_FAILED: {
     end: { exitCode: number | null; signal: NodeJS.Signals | null };

@@ -79,6 +79,8 @@ export interface CheckReport {
   read: { files: number; bytes: number };
   /** The command of a person was asked. */
   asked: boolean;
+  /** It took longer than it may. */
+  tookTooLong: boolean;
   /** How many of them were left out of the tree on purpose. */
   leftOut: number;
   /** The first of them. */
@@ -114,7 +116,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const session = new Session({ ...where, keyring, content, except, isOfContentAlone, reading });
   const asked = policy.command !== '';
   // First: what it changes, which it should not, is then checked as well.
-  if (asked) await askCommand(policy, tree, request.env, session);
+  const tookTooLong = asked && (await askCommand(policy, tree, request.env, session));
   // Millions of lines are parsed.
   optimizeCode();
   const kinds: CheckReport['kinds'] = [];
@@ -154,6 +156,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
     summed,
     read,
     asked,
+    tookTooLong,
     leftOut,
     ...found,
     notes,

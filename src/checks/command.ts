@@ -14,6 +14,7 @@ const KEPT_WORDS = 500;
  * What it leaves running does not keep the mirror locked, since it only reads.
  *
  * @param variables for its environment.
+ * @returns whether it took longer than it may.
  * @throws the reason of the signal.
  */
 export async function askCommand(
@@ -21,7 +22,7 @@ export async function askCommand(
   tree: string,
   variables: Readonly<Record<string, string>>,
   { findings, options: { signal } }: Session,
-): Promise<void> {
+): Promise<boolean> {
   const decoder = new StringDecoder('utf8');
   let words = '';
   const end = await runLimited('/bin/sh', ['-c', command], {
@@ -35,8 +36,9 @@ export async function askCommand(
   });
   signal.throwIfAborted();
   const how = describeEnd(end, timeoutMs);
-  if (how === undefined) return;
+  if (how === undefined) return false;
   const said = printable(words.trim().replaceAll(/\s*\n\s*/g, '; '));
   const found = `${how}${said === '' ? '' : `: ${said}`}`;
   findings.add(Buffer.from(command).toString('latin1'), 'command', 'exit code 0', found);
+  return end.endedBy === 'limit';
 }

@@ -9,7 +9,7 @@ import {
 } from '../checks/finding.ts';
 import { selectionOf } from '../checks/selected.ts';
 import { recordVerified, verifiedIn } from '../checks/verified.ts';
-import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
+import { hasCode, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { SyncFigures } from '../mirror/history/history.ts';
 import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
@@ -99,7 +99,7 @@ export function recordsOf(findings: readonly FindingRecord[]): FindingRecord[] {
 
 /** @throws MirrorlatchError CHECK_FAILED, unless a person has said that it is to be published. */
 function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckReport): void {
-  const { findings, count, counts } = report;
+  const { findings, count, counts, tookTooLong } = report;
   const isFew = count <= FEW;
   const shown = findings.slice(0, isFew ? FEW : 1).map(describeFinding);
   const found = isFew
@@ -117,8 +117,13 @@ function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckRepo
   const isInPlace = settings.mode === 'in-place';
   throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
     hint: `${wayOut(counts, policy.check)} To see what was found: mirrorlatch explain ${root}`,
-    details: { findings, count },
+    details: { findings, count, ...(isOfCommand && tookTooLong ? { tookTooLong } : {}) },
   });
+}
+
+/** Whether a sync should look at its source again, which may be in the middle of its own update. */
+export function mayHeal(error: unknown): error is MirrorlatchError<'CHECK_FAILED'> {
+  return hasCode(error, 'CHECK_FAILED') && error.details.tookTooLong !== true;
 }
 
 function wayOut({ kinds }: FindingCounts, { keyring }: CheckPolicy): string {

@@ -2,11 +2,14 @@ import { renameSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { Changes } from '../../mirror/changes.ts';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
+import type { Layout } from '../../mirror/layout.ts';
 import type { PlanFigures } from '../../mirror/plan/plan.ts';
 import { ctimeNow, findLeftovers, keepToCopyFrom, stagedTree } from '../../mirror/staging.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/trees/tree-comparison.ts';
 import { keepsHardLinks } from '../../rsync/options.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { isWithin } from '../../system/mounts.ts';
+import { mayWriteBy, pathsInUse } from '../../system/paths-in-use.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
 import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
@@ -84,11 +87,20 @@ function chooseBeginning(
   if (transfer.without.has('delete') && base !== undefined) {
     for (const leftover of findLeftovers(writer.layout).trees) keepToCopyFrom(leftover);
   }
+  leaveToOthers(writer.layout);
   const leftovers = findLeftovers(writer.layout).trees;
   const [newest] = leftovers;
   if (newest !== undefined && !needsWholePass) return { kind: 'leftover', path: newest };
   if (base === undefined || needsWholePass) return { kind: 'empty', leftovers };
   return { kind: 'clone', clone: new BackgroundClone(writer, base, id, clone) };
+}
+
+/** What a killed sync was running, such as its hook, may go on, and write to the tree in which it stands. */
+function leaveToOthers(layout: Layout): void {
+  const { trees } = findLeftovers(layout);
+  const uses = trees.length === 0 ? [] : pathsInUse(layout.staging).filter(mayWriteBy);
+  for (const tree of trees)
+    if (uses.some(({ path }) => isWithin(path, tree))) keepToCopyFrom(tree);
 }
 
 /** @param work what differs between the source and `current`. */

@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs';
-import { hasCode } from '../../errors.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import { behindGate, isDoubtful, readGate } from '../../mirror/locks/gate.ts';
 import { removeBasis } from '../../mirror/plan/basis.ts';
@@ -11,6 +10,7 @@ import { isLackOfSpace } from '../../mirror/reserve.ts';
 import { delaysUpdates } from '../../rsync/arguments.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { freeSpaceAt } from '../../system/mounts.ts';
+import { mayHeal } from '../../writer/checking.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
@@ -122,7 +122,7 @@ async function write(
           confirm: context.confirm,
         });
       } catch (error) {
-        if (!hasCode(error, 'CHECK_FAILED')) throw error;
+        if (!mayHeal(error)) throw error;
         await ageWrong(context, tree);
         // The gate stays closed meanwhile: what is behind it is broken.
         await context.retries.again({ kind: 'retry', why: error.message, error });

@@ -22,6 +22,7 @@ import { withAbsoluteFiles } from '../../rsync/option-files.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { pause } from '../../system/pause.ts';
 import { quoteForSh } from '../../system/quote.ts';
+import { mayHeal } from '../../writer/checking.ts';
 import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import { isClosedAlready, warnOfClosed } from '../../writer/modes.ts';
@@ -177,7 +178,7 @@ async function untilRight(context: SyncContext, sync: () => Promise<Synced>): Pr
     try {
       return await sync();
     } catch (error) {
-      if (!hasCode(error, 'CHECK_FAILED')) throw error;
+      if (!mayHeal(error)) throw error;
       await context.retries.again({ kind: 'retry', why: error.message, error });
     }
   }

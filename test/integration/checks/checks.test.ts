@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { basename, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { execaSync } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { runCheck, wrong } from '../../support/checked.ts';
@@ -242,6 +243,31 @@ test('a sync that is killed in a check leaves what the next one needs', async ()
   expect(mirror.linked('current')).toBe('right');
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
   expect((await runCheck(mirror.root)).isRight).toBe(true);
+});
+
+test('I2: what a killed sync leaves running writes to no tree that is published', async () => {
+  const mirror = await checkedMirror();
+  const mark = join(mirror.home, 'asked');
+  onTestFinished(() => rmSync(mark));
+  mirror.change(summedFiles('second'));
+  // It goes on as long as the mark is there, whatever it gets.
+  const command = `trap '' TERM; : >'${mark}'; while test -e '${mark}'; do : >late; sleep 0.05; done`;
+  const running = startProgram(['sync', mirror.root, '--check-command', command]);
+  await expect.poll(() => statSync(mark, { throwIfNoEntry: false })).toBeDefined();
+  running.kill('SIGKILL');
+  await running.result;
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  await pause(300);
+  expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual(readdirSync(mirror.source).sort());
+});
+
+test('a command that takes too long is not asked again', async () => {
+  const mirror = await checkedMirror();
+  mirror.change(summedFiles('second'));
+  const command = ['--check-command', `echo >>'${mirror.home}/asked'; sleep 600`];
+  const limit = ['--check-timeout', '500ms', '--retries', '2', '--retry-delay', '10ms'];
+  expectFailure(await syncOf(mirror, ...command, ...limit), 65, /took longer than 0\.5 s/);
+  expect(readFileSync(join(mirror.home, 'asked'), 'utf8')).toBe('\n');
 });
 
 test('in place, guarded readers wait until the tree is right', async () => {
