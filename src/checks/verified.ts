@@ -5,6 +5,7 @@ import { checkVerifiedHeader, parseJson } from '../mirror/settings/records.ts';
 import { type Line, parseLine } from '../mirror/sums/lines.ts';
 import { identityIfThere } from '../mirror/trees/identity.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { refuseOtherThanFile } from '../system/own-files.ts';
 import type { Known } from './check-tree.ts';
 
 /**
@@ -33,6 +34,7 @@ function* linesOf({ checked }: Layout): Generator<Line> {
  * Keeps what was found right in a tree that is about to be published. Lost, it costs that all is read again.
  *
  * @param tree its path, as in staging.
+ * @throws MirrorlatchError CONFIGURATION when something else has the name of a file for it; Error of Node.
  */
 export function recordVerified(
   layout: Layout,
@@ -41,6 +43,7 @@ export function recordVerified(
   { heads, lines }: Known,
 ): void {
   const unfinished = `${layout.checked}.new`;
+  for (const path of [unfinished, layout.checked]) refuseOtherThanFile(path);
   const names = new NameWriter(unfinished);
   try {
     names.write(JSON.stringify({ id, tree: identityIfThere(tree), heads }));

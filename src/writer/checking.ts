@@ -13,6 +13,7 @@ import { hasCode, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { SyncFigures } from '../mirror/history/history.ts';
 import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import { isLackOfSpace } from '../mirror/reserve.ts';
 import { type CheckPolicy, isCheckWanted } from '../mirror/settings/policy.ts';
 import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -70,7 +71,7 @@ export async function checkContent(
     else if (kinds.length === 0 && policy.check.command === '')
       writer.notice('there was nothing to check: the tree says nothing of itself');
     writer.lock.assertHeld();
-    recordVerified(layout, id, tree, report.verified);
+    keepVerified(writer, id, tree, report);
     const excepted = report.excepted.filter((one) => one.count > 0);
     const checked = {
       ...{ kinds: kinds.map(({ kind }) => kind), files, findings: count },
@@ -85,6 +86,16 @@ export async function checkContent(
 
 function thisUser(): string {
   return processUser(process.pid) ?? '?';
+}
+
+/** What cannot be kept is read again by the next sync; but room for it is made, as for all else. */
+function keepVerified(writer: Writer, id: string, tree: string, { verified }: CheckReport): void {
+  try {
+    recordVerified(writer.layout, id, tree, verified);
+  } catch (error) {
+    if (isLackOfSpace(error)) throw error;
+    writer.reportProblem(error, 'what was found right could not be kept for the next check');
+  }
 }
 
 /** How many findings of a check history keeps. */

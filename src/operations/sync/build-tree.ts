@@ -99,8 +99,7 @@ function chooseBeginning(
 function leaveToOthers(layout: Layout): void {
   const { trees } = findLeftovers(layout);
   const uses = trees.length === 0 ? [] : pathsInUse(layout.staging).filter(mayWriteBy);
-  for (const tree of trees)
-    if (uses.some(({ path }) => isWithin(path, tree))) keepToCopyFrom(tree);
+  for (const tree of trees) if (uses.some(({ path }) => isWithin(path, tree))) keepToCopyFrom(tree);
 }
 
 /** @param work what differs between the source and `current`. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -258,8 +258,23 @@ test('I2: what a killed sync leaves running writes to no tree that is published'
   await running.result;
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
   await pause(300);
-  expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual(readdirSync(mirror.source).sort());
+  expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual(
+    readdirSync(mirror.source).sort(),
+  );
 });
+
+test.each(['checked', 'checked.new'])(
+  'a directory in the place of %s keeps nothing back',
+  async (name) => {
+    const mirror = await checkedMirror();
+    rmSync(mirror.state(name), { force: true });
+    mkdirSync(mirror.state(name));
+    mirror.change(summedFiles('second'));
+    const result = await syncOf(mirror);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(new RegExp(`/${name} is not a file`));
+  },
+);
 
 test('a command that takes too long is not asked again', async () => {
   const mirror = await checkedMirror();
