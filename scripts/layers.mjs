@@ -44,7 +44,7 @@ const ROOMS = {
   'rsync':             ['system', 'rsync/ knows rsync, not mirrors.'],
   'system':            ['', 'system/ wraps the outside world, and knows nothing of ours.'],
   'errors.ts':         ['', 'errors.ts stands on nothing.'],
-  'mirror/settings/records.ts': ['mirror/settings/policy.ts zod/mini', 'records.ts is a schema: all it needs of ours is the defaults.'],
+  'mirror/settings/records.ts': ['mirror/settings/name-pattern.ts mirror/settings/policy.ts zod/mini', 'records.ts is a schema: all it needs of ours is the defaults and what a pattern is.'],
   'http/pins/pin-records.ts': ['errors.ts zod/mini', 'pin-records.ts is a schema: it does nothing.'],
   'push/messages.ts':  ['errors.ts operations/sync/context.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
 };
