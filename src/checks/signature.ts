@@ -1,10 +1,30 @@
 import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMirrorlatchError } from '../errors.ts';
-import { readKeyring } from '../mirror/settings/keyring.ts';
+import { checkKeyring, readKeyring } from '../mirror/settings/keyring.ts';
+import type { CheckChoice, CheckPolicy } from '../mirror/settings/policy.ts';
+import { programsInPath } from '../system/own-program.ts';
 import { runProgram } from '../system/process.ts';
 import type { Session } from './session.ts';
 import { type FoundFile, lacking } from './tree-files.ts';
+
+/** The kinds whose signatures are of OpenPGP. */
+const OF_OPENPGP: readonly CheckChoice[] = ['auto', 'apt', 'rpm-md', 'arch'];
+
+/**
+ * Finds before anything is transferred that signatures could not be checked.
+ *
+ * @throws MirrorlatchError CONFIGURATION when the keys cannot be read, UNAVAILABLE without gpgv(1).
+ */
+export function refuseUnverifiable({
+  keyring,
+  kinds,
+}: Pick<CheckPolicy, 'keyring' | 'kinds'>): void {
+  if (keyring === '') return;
+  const { isOfOpenPgp } = checkKeyring(keyring);
+  const isByGpgv = isOfOpenPgp && kinds.some((kind) => OF_OPENPGP.includes(kind));
+  if (isByGpgv && programsInPath('gpgv').length === 0) throw lacking('gpgv');
+}
 
 /**
  * Why a signature does not make a text trustworthy; undefined if it does. As for apt, one good signature will

@@ -4,6 +4,7 @@ import { isatty } from 'node:tty';
 import pc from 'picocolors';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { printable, printableLines } from '../mirror/names.ts';
+import { withPasteableCommands } from './proposals.ts';
 
 /** Whether a stream is a terminal that obeys escape sequences. */
 export function obeysEscapes(stream: NodeJS.WriteStream): boolean {
@@ -36,7 +37,7 @@ export const bad = (text: string): Part => new Coloured(onStdout.red(text));
 
 /** What of a line others may have chosen, such as a source, can neither end the line nor colour it. */
 export function shownPart(part: Part): string {
-  return part instanceof Coloured ? part.text : printable(part);
+  return part instanceof Coloured ? part.text : printable(withPasteableCommands(part));
 }
 
 /** Prints one object on one line, for scripts. */
@@ -156,7 +157,7 @@ export function oneLine(message: string): string {
 
 /** Prints a sentence on standard error, for commands whose standard output belongs to another. */
 export function printNote(text: string): void {
-  process.stderr.write(printableLines(`mirrorlatch: ${text}\n`));
+  process.stderr.write(printableLines(`mirrorlatch: ${withPasteableCommands(text)}\n`));
 }
 
 /** An error, for scripts. @param exitCode what the program ends with, or would for that error alone. */
@@ -164,7 +165,13 @@ export function describedError(
   { code, message, hint, details }: MirrorlatchError,
   exitCode: number,
 ): object {
-  return { code, exitCode, message, hint: hint ?? null, ...details };
+  return {
+    code,
+    exitCode,
+    message,
+    hint: hint === undefined ? null : withPasteableCommands(hint),
+    ...details,
+  };
 }
 
 /**
@@ -185,5 +192,6 @@ export function printError(
     return;
   }
   process.stderr.write(`${onStderr.red('mirrorlatch:')} ${printableLines(`${whose}${message}`)}\n`);
-  if (hint !== undefined) process.stderr.write(printableLines(`  ${hint}\n`));
+  if (hint !== undefined)
+    process.stderr.write(printableLines(`  ${withPasteableCommands(hint)}\n`));
 }

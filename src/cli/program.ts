@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import {
   asMirrorlatchError,
@@ -25,6 +26,7 @@ import {
   withSeparator,
 } from './misplaced-options.ts';
 import { printError } from './output.ts';
+import { proposeWithConfiguration } from './proposals.ts';
 
 /**
  * Runs one command line.
@@ -40,6 +42,8 @@ export async function runCommandLine(
 ): Promise<number | NodeJS.Signals> {
   const separator = words.indexOf('--');
   const { typed, file } = takeConfigOption(separator === -1 ? words : words.slice(0, separator));
+  if (file !== undefined && file !== '')
+    proposeWithConfiguration(resolve(file), Object.keys(commands));
   let end: number | NodeJS.Signals = 0;
   const context = {
     operands: separator === -1 ? [] : words.slice(separator + 1),

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type CheckReport, checkTree } from '../checks/check-tree.ts';
 import { type Selection, selectionOf } from '../checks/selected.ts';
+import { refuseUnverifiable } from '../checks/signature.ts';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { publicationOf, readHistory } from '../mirror/history/history.ts';
 import { findMirror, type Mirror } from '../mirror/open.ts';
-import { checkKeyring } from '../mirror/settings/keyring.ts';
 import {
   type CheckPolicy,
   DEFAULT_CHECK,
@@ -52,7 +52,7 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
   checkGroups({ check: options.check });
   const mirror = findMirror(path);
   const policy = policyFor(mirror, options);
-  if (policy.keyring !== '') checkKeyring(policy.keyring);
+  refuseUnverifiable(policy);
   const found = mirror === undefined ? directoryAt(path, id) : snapshotOf(mirror, id);
   const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-check-'));
   try {

@@ -56,7 +56,7 @@ export interface MirrorStatus {
   root: string;
   mode: Settings['mode'];
   source: string | null;
-  /** Where no source is remembered: what filled the current tree, such as `pushed from /srv/web`. */
+  /** Where no source is remembered: what filled the current tree, such as `filled from web@www:/srv/web/`. */
   filledBy: string | null;
   /** For rsync, as after `--`. */
   rsyncOptions: readonly string[];

@@ -1,3 +1,4 @@
+import { refuseUnverifiable } from '../checks/signature.ts';
 import { asMirrorlatchError, hasCode, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { type Changes, forgetChanges } from '../mirror/changes.ts';
 import { appendHistory, readHistory, type SyncFigures } from '../mirror/history/history.ts';
@@ -20,7 +21,6 @@ import {
   serveDirectory,
   servedDirectory,
 } from '../mirror/served/served-directory.ts';
-import { checkKeyring } from '../mirror/settings/keyring.ts';
 import { isCheckWanted } from '../mirror/settings/policy.ts';
 import { describeHold } from '../mirror/settings/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
@@ -78,7 +78,7 @@ export async function makingSnapshot<Result>(
   const failed = hooks.has('on-recovery') ? failureBefore(writer) : undefined;
   try {
     refuseMounts(writer);
-    refuseUnfitKeyring(writer);
+    if (isCheckWanted(writer.policy.check)) refuseUnverifiable(writer.policy.check);
     await hooks.before(
       'before-sync',
       { ...subjectOf(writer, id), tree: treeBefore(writer) },
@@ -91,11 +91,6 @@ export async function makingSnapshot<Result>(
     recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error), writer.failure));
     throw error;
   }
-}
-
-/** @throws MirrorlatchError CONFIGURATION before anything is transferred. */
-function refuseUnfitKeyring({ policy: { check } }: Writer): void {
-  if (isCheckWanted(check) && check.keyring !== '') checkKeyring(check.keyring);
 }
 
 /** The last line of history about a sync, if that has failed. */

@@ -112,6 +112,25 @@ test('--config may stand before the verb and after it, for a command of the laun
   }
 });
 
+test('a configuration that --config names is named by each command that is proposed', async () => {
+  const { run, file, root, source } = configured();
+  const env = { MIRRORLATCH_CONFIG: undefined };
+  const named = `mirrorlatch --config ${file}`;
+  const made = await run(['init', 'debian', '--config', file], { env });
+  expect(made.stdout).toContain(`fill it with: ${named} sync ${root}`);
+  const [, line = ''] = /fill it with: mirrorlatch (.*)/.exec(made.stdout) ?? [];
+  const filled = await run(line.split(' '), { env });
+  expect(filled.exitCode, transcript(filled)).toBe(0);
+  const explained = await run(['--config', file, 'explain', 'debian', '--json'], { env });
+  expect(explained.stdout).toContain(`"${named} sync ${root} --dry-run"`);
+  const wrong = await run(['--config', file, 'diff', 'debian', 'current', 'lost'], { env });
+  expectFailure(wrong, 66, new RegExp(`: ${named} list ${root}$`, 'm'));
+  // Without it, the mirror has no source, which no push has brought.
+  const bare = await run(['sync', root], { env });
+  expectFailure(bare, 64, new RegExp(`has no source yet: it was filled from ${source}/$`, 'm'));
+  expect(bare.stderr).not.toContain('--config');
+});
+
 describe('what the file says', () => {
   test('comes before mirror.json, whether the mirror is named or not, and a flag before both', async () => {
     const { run, json, root, write, source } = await synced();

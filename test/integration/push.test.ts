@@ -97,9 +97,9 @@ describe('a push over ssh', () => {
     });
     const status = await statusOf(mirror.root);
     expect(status).toMatchObject({ isHealthy: true, findings: [], source: null });
-    expect(status['filledBy']).toMatch(/^pushed from \S+@\S+:\/.*\/source\/$/);
+    expect(status['filledBy']).toMatch(/^filled from \S+@\S+:\/.*\/source\/$/);
     const unnamed = await runProgram(['sync', mirror.root]);
-    expectFailure(unnamed, 64, /has no source yet: it was pushed from \S+\/source\/$/m);
+    expectFailure(unnamed, 64, /has no source yet: it was filled from \S+\/source\/$/m);
   });
 
   test.for([
@@ -195,13 +195,13 @@ describe('a push over ssh', () => {
     const foreign = await push({ ...mirror, source: other.source }, { words: ['--allow-shrink'] });
     expect(foreign.exitCode, foreign.stderr).toBe(0);
     expect(foreign.stderr).toMatch(
-      /mirror was pushed from \S+@\S+\/source\/; this push brings \S+@\S+\/source\/$/m,
+      /mirror was filled from \S+@\S+\/source\/; this push brings \S+@\S+\/source\/$/m,
     );
     const pulled = await runProgram(['sync', mirror.source, mirror.root]);
     expect(pulled.exitCode, pulled.stderr).toBe(0);
     expect(pulled.stderr).toMatch(
       new RegExp(
-        `mirror was pushed from \\S+${other.source}/; this sync brings ${mirror.source}/$`,
+        `mirror was filled from \\S+${other.source}/; this sync brings ${mirror.source}/$`,
         'm',
       ),
     );

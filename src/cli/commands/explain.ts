@@ -5,6 +5,7 @@ import type { Answer } from '../explanation/answer.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { printJson, printLine } from '../output.ts';
+import { withPasteableCommands } from '../proposals.ts';
 import { duration } from '../values.ts';
 
 interface Flags {
@@ -46,13 +47,21 @@ export function addExplain(program: Command, context: CommandContext): void {
       const configuration = await context.configuration();
       const { mirror } = configuration.named(facts.status.root);
       const isAsked = mirror !== undefined && facts.asked === null;
-      const answers = answersTo(
-        facts,
-        isAsked ? await scheduleHere(mirror, configuration.given) : undefined,
-      );
-      if (json) printJson({ root: facts.status.root, id: facts.asked?.id ?? null, answers });
+      const schedule = isAsked ? await scheduleHere(mirror, configuration.given) : undefined;
+      const answers = answersTo(facts, schedule).map(withPasteable);
+      if (json)
+        printJson({
+          root: facts.status.root,
+          id: facts.asked?.id ?? null,
+          answers,
+        });
       else printAnswers(answers, await breakerOfLines());
     });
+}
+
+function withPasteable(one: Answer): Answer {
+  const command = one.command && withPasteableCommands(one.command);
+  return { ...one, answer: withPasteableCommands(one.answer), command };
 }
 
 /** On a terminal, sentences are broken between words; what is quoted or can be pasted is not. */

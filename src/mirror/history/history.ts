@@ -129,13 +129,14 @@ export function sharesBlocks(history: readonly HistoryEntry[], id: string): bool
 }
 
 /**
- * What filled a tree, such as `pushed from /srv/web`; null for one that was adopted, and for one of which
+ * What filled a tree, such as `filled from web@www:/srv/web/`, by a push or by a sync whose source was not
+ * remembered; null for one that was adopted, and for one of which
  * history says nothing.
  */
 export function filledBy(history: readonly HistoryEntry[], id: string): string | null {
   const { source, strategy } = publicationOf(history, id) ?? {};
   if (source === undefined || strategy === undefined) return null;
-  return strategy === 'command' ? `filled by lock, command ${source}` : `pushed from ${source}`;
+  return strategy === 'command' ? `filled by lock, command ${source}` : `filled from ${source}`;
 }
 
 /** When a sync or a command has succeeded last; null if none has. An adopted tree may be of any age. */

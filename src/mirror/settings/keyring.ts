@@ -17,13 +17,16 @@ export function readKeyring(path: string): Buffer {
 }
 
 /**
- * Checks that a file has any keys, so that a mistyped path is found before anything is transferred.
+ * Checks that a file has any keys, in ASCII armor or binary form for OpenPGP or in PEM form for apk, so that a mistyped path is found before anything is transferred.
  *
+ * @returns whether any is of OpenPGP, so that it takes gpgv(1).
  * @throws MirrorlatchError CONFIGURATION
  */
-export function checkKeyring(path: string): void {
+export function checkKeyring(path: string): { isOfOpenPgp: boolean } {
   const content = readKeyring(path);
-  if (hasArmoredKey(content) || isBinaryKeyring(content)) return;
+  const isOfOpenPgp =
+    content.includes('-----BEGIN PGP PUBLIC KEY BLOCK-----') || isBinaryKeyring(content);
+  if (isOfOpenPgp || content.includes('-----BEGIN PUBLIC KEY-----')) return { isOfOpenPgp };
   throw new MirrorlatchError('CONFIGURATION', `the keyring ${path} has no public key`, {
     hint: `Look at what it is with: file ${quoteForSh(path)}`,
   });
@@ -34,13 +37,6 @@ export function unfitKeyring(path: string, cause: unknown): MirrorlatchError {
     hint: `Look at it with: ls -l ${quoteForSh(path)}`,
     cause,
   });
-}
-
-/** In ASCII armor for OpenPGP, or in PEM form for apk. */
-function hasArmoredKey(content: Buffer): boolean {
-  return ['-----BEGIN PGP PUBLIC KEY BLOCK-----', '-----BEGIN PUBLIC KEY-----'].some((line) =>
-    content.includes(line),
-  );
 }
 
 /** The tags of packets with which a keyring may begin: a public key, a marker, a trust packet (RFC 9580, packet tags). */

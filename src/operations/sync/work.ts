@@ -291,7 +291,7 @@ function noSource(layout: Layout): MirrorlatchError {
         hint: `Name it once: ${sync}`,
       })
     : new MirrorlatchError('USAGE', `${layout.root} has no source yet: it was ${filled.how}`, {
-        hint: `Fill it again in that way. To replace what it has by the tree of a source: ${sync}`,
+        hint: `Fill it again in that way: by a push, or by the configuration that names its source. To replace what it has by the tree of a source: ${sync}`,
       });
 }
 

@@ -1,4 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { userInfo } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -169,6 +177,24 @@ test('a keyring that cannot be used ends a sync before its transfer', async () =
   expect(mirror.history().at(-1)).toMatchObject({ event: 'failed', code: 'CONFIGURATION' });
   const there = readdirSync(mirror.root, { recursive: true }).map((name) => basename(`${name}`));
   expect(there.filter((name) => readdirSync(mirror.source).includes(name))).toEqual([]);
+});
+
+test('a gpgv that is missing ends a sync before its transfer, if a kind needs it', async () => {
+  const mirror = smallMirror();
+  const keyring = join(mirror.home, 'keys.asc');
+  writeFileSync(keyring, '-----BEGIN PGP PUBLIC KEY BLOCK-----\n');
+  const programs = join(mirror.home, 'programs');
+  mkdirSync(programs);
+  const env = { PATH: programs };
+  for (const name of ['node', 'rsync', 'flock', 'setpriv', 'sh', 'find', 'sync', 'cp', 'touch'])
+    symlinkSync(execaSync('which', [name]).stdout, join(programs, name));
+  const { source, root } = mirror;
+  const words = ['sync', source, root, '--retries', '0', '--check-keyring', keyring];
+  const sync = (kind: string) => runProgram([...words, '--check', kind], { env });
+  const result = await sync('auto');
+  expectFailure(result, 69, /a check needs gpgv, which is not installed\n.*apt-get install gpgv$/m);
+  expect(result.stderr).not.toMatch(/transferring/);
+  expectFailure(await sync('sha256sums'), 65, /a list of sha256sum .* is missing/);
 });
 
 test('none is refused together with another kind', async () => {
