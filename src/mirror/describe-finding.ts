@@ -5,8 +5,25 @@ import { describeProcesses } from './locks/lock-state.ts';
 import { commandToMoveAway, describeMounted, wayOutOfMounts } from './served/earlier-clones.ts';
 import type { Finding } from './survey.ts';
 
-/** What a crash left, and what becomes of it. @param isOrphaned processes of a killed sync still run. */
-export function describeFinding(layout: Layout, finding: Finding, isOrphaned: boolean): string {
+/** So many of one kind are all named; of more, as many, and the rest is counted. */
+const FEW = 3;
+
+/** What a crash left, and what becomes of it, a sentence each. @param isOrphaned processes of a killed sync still run. */
+export function describeFindings(
+  layout: Layout,
+  findings: readonly Finding[],
+  isOrphaned: boolean,
+): string[] {
+  const kinds = new Set(findings.map(({ kind }) => kind));
+  return [...kinds].flatMap((wanted) => {
+    const found = findings.filter(({ kind }) => kind === wanted);
+    const named = found.slice(0, FEW).map((one) => describeFinding(layout, one, isOrphaned));
+    const more = found.length - named.length;
+    return more === 0 ? named : [...named, `and ${more} more of that kind`];
+  });
+}
+
+function describeFinding(layout: Layout, finding: Finding, isOrphaned: boolean): string {
   return `${describeRemains(finding)}; ${whatFollows(layout, finding, isOrphaned)}`;
 }
 

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { asMirrorlatchError, type ErrorCode, EXIT_CODES, MirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
-import { describeFinding } from '../mirror/describe-finding.ts';
+import { describeFindings } from '../mirror/describe-finding.ts';
 import { type HistoryEntry, readHistory } from '../mirror/history/history.ts';
 import { indexOf } from '../mirror/history/history-index.ts';
 import type { FindingRecord } from '../mirror/history/history-line.ts';
@@ -89,9 +89,11 @@ export function explain(root: string, id?: string, options: StatusOptions = {}):
     refusal: isBusy || found.isInsideGuard ? null : refusalOf(layout, found),
     seesAll: process.geteuid?.() === 0,
     staleAfterMs: DEFAULT_LOCK.staleAfterMs,
-    remains: findings
-      .filter(({ kind }) => kind !== 'unclean-gate')
-      .map((finding) => describeFinding(layout, finding, isOrphaned)),
+    remains: describeFindings(
+      layout,
+      findings.filter(({ kind }) => kind !== 'unclean-gate'),
+      isOrphaned,
+    ),
     gate: gate ?? null,
     failure: found.lastSync?.event === 'failed' ? failureOf(layout, found.lastSync) : null,
     fullLookAt: look === undefined ? null : new Date(look.began).toISOString(),

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { describeExcepted } from '../../checks/exceptions.ts';
 import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
-import { describeFinding } from '../../mirror/describe-finding.ts';
+import { describeFindings } from '../../mirror/describe-finding.ts';
 import { describeVerified } from '../../mirror/describe-verified.ts';
 import type { Ended } from '../../mirror/history/history-index.ts';
 import type { QuickLook } from '../../mirror/history/history-line.ts';
@@ -231,9 +231,7 @@ function printStatus(status: MirrorStatus): void {
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
   if (status.unreadableMarks !== null) row('marks', status.unreadableMarks);
   for (const one of leftOut) row('left out', describeLeftOut(one));
-  for (const finding of findings) {
-    row('left', describeFinding(layoutOf(root), finding, isOrphaned));
-  }
+  for (const line of describeFindings(layoutOf(root), findings, isOrphaned)) row('left', line);
   if (unseen.length > 0) row('left', `? (only its owner sees what is in ${unseen.join(' and ')})`);
   printLine();
   printSnapshots(snapshots);
