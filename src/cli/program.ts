@@ -67,6 +67,8 @@ export async function runCommandLine(
     // A wrong command line is printed below like any other error, as text or as JSON.
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError()
+    // In 80 columns, the usual 40 leave descriptions unbroken beside names as long as ours.
+    .configureHelp({ minWidthToWrap: 24 })
     .hook('preAction', (_, command) => goByConfiguration(command, context.configuration));
   const [name = ''] = typed;
   // `help` lists all commands.
