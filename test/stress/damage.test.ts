@@ -5,13 +5,23 @@ import { execa } from 'execa';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { CheckFinding } from '../../src/checks/finding.ts';
-import { DEFAULT_CHECK } from '../../src/mirror/settings/policy.ts';
+import { type CheckKind, DEFAULT_CHECK } from '../../src/mirror/settings/policy.ts';
 import { missingOf } from '../support/installed.ts';
 import { rpmRepository } from '../support/repositories/rpm-repository.ts';
+import {
+  writeBandersnatch,
+  writePip2pi,
+  writeSimple503,
+} from '../support/repositories/simple-indexes.ts';
 import { makeScratch } from '../support/scratch.ts';
+import type { Circumstances, Judgement } from './damage/circumstances.ts';
 import { type Damage, damage, damages, eachToAPackage } from './damage/damages.ts';
-import { type Circumstances, type Judgement, judge } from './damage/judgement.ts';
-import { aptUpstream, rpmUpstream, sumsUpstream, type Upstream } from './damage/upstreams.ts';
+import { judge } from './damage/judgement.ts';
+import { judgeLists } from './damage/list-judgement.ts';
+import { alpineUpstream, archUpstream } from './damage/tar-upstreams.ts';
+import type { Upstream } from './damage/upstream.ts';
+import { aptUpstream, rpmUpstream, sumsUpstream } from './damage/upstreams.ts';
+import { npmUpstream, pythonUpstream, verdaccioUpstream } from './damage/web-upstreams.ts';
 import { byScale, givenSeed, HOUR_MS, tellSummary } from './scale.ts';
 
 /** How often each kind is damaged. */
@@ -24,11 +34,32 @@ const { checkTree } = (await import(built)) as typeof import('../../src/checks/c
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
 
+const OF_ARCH = ['repo-add', 'makepkg', 'bsdtar', 'gpg'];
+
 const kinds: { name: string; programs: string[]; make: (home: string) => Promise<Upstream> }[] = [
   { name: 'apt', programs: ['apt-ftparchive', 'gpg'], make: aptUpstream },
   { name: 'rpm-md', programs: [...rpmRepository.programs, 'gpg'], make: rpmUpstream },
   { name: 'sha256sums', programs: [], make: sumsUpstream },
+  { name: 'arch', programs: OF_ARCH, make: (home) => archUpstream(home, '.tar.gz') },
+  {
+    name: 'arch without compression',
+    programs: OF_ARCH,
+    make: (home) => archUpstream(home, '.tar'),
+  },
+  { name: 'alpine', programs: ['openssl'], make: alpineUpstream },
+  {
+    name: 'pypi by bandersnatch',
+    programs: [],
+    make: (home) => pythonUpstream(home, writeBandersnatch),
+  },
+  { name: 'pypi by pip2pi', programs: [], make: (home) => pythonUpstream(home, writePip2pi) },
+  { name: 'pypi by simple503', programs: [], make: (home) => pythonUpstream(home, writeSimple503) },
+  { name: 'npm in files', programs: [], make: npmUpstream },
+  { name: 'npm by Verdaccio', programs: [], make: verdaccioUpstream },
 ];
+
+/** Those whose lists are named by others with their checksums. */
+const NAMED: readonly CheckKind[] = ['apt', 'rpm-md', 'sha256sums'];
 
 /** What is drawn beside the damages. */
 const circumstances = fc.record({
@@ -119,7 +150,8 @@ class Trials {
       isChosenBySize: rule.some((word) => /^--(max|min)-size=/.test(word)),
       base: base === undefined ? undefined : trees[base % states.length],
     };
-    const judgement = await judge(this.#upstream, tree, how);
+    const judges = NAMED.includes(kind) ? judge : judgeLists;
+    const judgement = await judges(this.#upstream, tree, how);
     const { findings, count } = await checkTree({
       tree,
       work,

@@ -1,4 +1,4 @@
-import { inflateRawSync } from 'node:zlib';
+import { gunzipSync, inflateRawSync } from 'node:zlib';
 import { errnoOf } from '../../errors.ts';
 import { type Member, membersOf } from '../tar.ts';
 import { Malformed } from '../tree-files.ts';
@@ -50,6 +50,8 @@ function partAt(head: Buffer, start: number): Part | undefined {
     const { buffer: content, engine } = inflated;
     const end = begin + engine.bytesWritten + TRAILER;
     if (end > head.length) return undefined;
+    // It compares the sum in the trailer, too, as apk does.
+    gunzipSync(head.subarray(start, end), { maxOutputLength: LONGEST_PART });
     return { start, end, isSignature: beginsWithSignature(content), content };
   } catch (error) {
     if (errnoOf(error) === 'Z_BUF_ERROR') return undefined;

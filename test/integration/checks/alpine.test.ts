@@ -74,6 +74,11 @@ test.for<[what: string, damage: (at: string) => unknown, findings: RegExp[]]>([
   ],
   ['a flipped bit in a package', (at) => flipBit(join(at, 'beta-1.0-r0.apk')), [/^hash .*beta/]],
   [
+    'a flipped bit in the signature of a package',
+    (at) => flipLater(join(at, 'beta-1.0-r0.apk'), -40),
+    [/^hash .*beta/],
+  ],
+  [
     'a flipped bit in the data of a package',
     (at) => flipLater(join(at, 'beta-1.0-r0.apk'), 30),
     [/^hash .*beta/],
@@ -161,10 +166,11 @@ test.for<[what: string, damage: (at: string) => unknown, findings: RegExp[]]>([
   for (const [place, finding] of findings.entries()) expect(found[place]).toMatch(finding);
 });
 
-/** Flips a bit so many bytes before the end. */
+/** Flips a bit so many bytes before the end, or after the start if there are less than none. */
 function flipLater(path: string, before: number): void {
   const content = readFileSync(path);
-  content[content.length - before] = (content[content.length - before] ?? 0) ^ 1;
+  const at = before < 0 ? -before : content.length - before;
+  content[at] = (content[at] ?? 0) ^ 1;
   writeFileSync(path, content);
 }
 

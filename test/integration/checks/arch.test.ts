@@ -20,6 +20,12 @@ import { flipBit } from '../../support/flip-bit.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runForJson, runProgram } from '../../support/program.ts';
 import { pacman } from '../../support/repositories/pacman.ts';
+import {
+  addAll,
+  fileOf,
+  makePacmanPackage,
+  signBeside,
+} from '../../support/repositories/pacman-repository.ts';
 import { makeKey, type SigningKey } from '../../support/repositories/signed-archive.ts';
 import { makeScratch, scratchDirectory } from '../../support/scratch.ts';
 
@@ -29,50 +35,19 @@ const original = join(scratch.path, 'parts');
 let key: SigningKey;
 let otherKey: SigningKey;
 
-const fileOf = (name: string, version = '1.0') => `${name}-${version}-1-any.pkg.tar`;
-
 beforeAll(async () => {
   if (why !== '') return;
   key = await makeKey(join(scratch.path, 'key'), 'repository');
   otherKey = await makeKey(join(scratch.path, 'other'), 'other');
   mkdirSync(original);
   for (const name of ['alpha', 'beta', 'gamma']) {
-    await makePackage(original, name);
-    await sign(join(original, fileOf(name)), key);
+    await makePacmanPackage(original, join(scratch.path, 'work'), name);
+    await signBeside(join(original, fileOf(name)), key);
   }
-  await addAll(original, 'gz');
+  await addAll(original, '.tar.gz');
 });
 
 afterAll(() => scratch.remove());
-
-async function makePackage(directory: string, name: string, version = '1.0'): Promise<void> {
-  const tree = join(scratch.path, 'work', name);
-  mkdirSync(join(tree, 'usr/share'), { recursive: true });
-  writeFileSync(join(tree, 'usr/share', name), `content of ${name}\n`);
-  const info = `pkgname = ${name}\npkgver = ${version}-1\npkgdesc = a test\nsize = 1\narch = any\n`;
-  writeFileSync(join(tree, '.PKGINFO'), info);
-  await execa('bsdtar', [
-    '-C',
-    tree,
-    '-cf',
-    join(directory, fileOf(name, version)),
-    '.PKGINFO',
-    'usr',
-  ]);
-}
-
-/** Makes the database of a repository anew, of all packages that it has. */
-async function addAll(at: string, form: string): Promise<void> {
-  for (const name of readdirSync(at)) if (/^parts\./.test(name)) rmSync(join(at, name));
-  const packages = readdirSync(at).filter((name) => /\.pkg\.tar$/.test(name));
-  await execa('repo-add', ['--quiet', `parts.db.tar.${form}`, ...packages], { cwd: at });
-}
-
-async function sign(path: string, by: SigningKey): Promise<void> {
-  const words = ['--homedir', by.home, '--batch', '--yes', '--detach-sign', path];
-  await execa('gpg', words);
-  await execa('gpgconf', ['--homedir', by.home, '--kill', 'all']);
-}
 
 /** The path of a copy of the repository, in a tree that is its parent. */
 async function repository(): Promise<string> {
@@ -90,7 +65,7 @@ test.for(['gz', 'xz', 'zst', 'bz2'])(
   async (form, { skip }) => {
     if (why !== '') skip();
     const at = await repository();
-    await addAll(at, form);
+    await addAll(at, `.tar.${form}`);
     expect(await check(at)).toMatchObject({
       isRight: true,
       kinds: [{ kind: 'arch', found: 1 }],
@@ -140,7 +115,7 @@ test.for<[what: string, damage: (at: string) => unknown, findings: RegExp[]]>([
     async (at) => {
       const before = readFileSync(join(at, 'parts.db.tar.gz'));
       rmSync(beta(at));
-      await addAll(at, 'gz');
+      await addAll(at, '.tar.gz');
       writeFileSync(join(at, 'parts.db.tar.gz'), before);
     },
     [/^missing .*beta/],
@@ -150,7 +125,7 @@ test.for<[what: string, damage: (at: string) => unknown, findings: RegExp[]]>([
     async (at) => {
       const before = readFileSync(join(at, 'parts.files.tar.gz'));
       rmSync(beta(at));
-      await addAll(at, 'gz');
+      await addAll(at, '.tar.gz');
       writeFileSync(join(at, 'parts.files.tar.gz'), before);
     },
     [/^missing .*beta/],
@@ -279,7 +254,7 @@ test.for<[what: string, damage: (at: string) => unknown, findings: RegExp[]]>([
     async (at) => {
       await signDatabase(at, key);
       const before = readFileSync(join(at, 'parts.db.tar.gz.sig'));
-      await addAll(at, 'xz');
+      await addAll(at, '.tar.xz');
       writeFileSync(join(at, 'parts.db.sig'), before);
     },
     [/^signature parts\/parts.db$/],
@@ -310,7 +285,7 @@ test.for<[what: string, damage: (at: string) => unknown, findings: RegExp[]]>([
 
 /** As `repo-add --sign` does, with a link. */
 async function signDatabase(at: string, by: SigningKey): Promise<void> {
-  await sign(join(at, 'parts.db.tar.gz'), by);
+  await signBeside(join(at, 'parts.db.tar.gz'), by);
   symlinkSync('parts.db.tar.gz.sig', join(at, 'parts.db.sig'));
 }
 
@@ -380,9 +355,9 @@ test(`pacman goes on while its upstream is in the middle of an update${whyNoPacm
   const sync = (check: string) =>
     runProgram(['sync', tree, root, '--check', check, '--allow-shrink', '--retries', '0']);
   expect((await sync('auto')).exitCode).toBe(0);
-  await makePackage(at, 'beta', '2.0');
+  await makePacmanPackage(at, join(scratch.path, 'work'), 'beta', '2.0');
   rmSync(beta(at));
-  await addAll(at, 'gz');
+  await addAll(at, '.tar.gz');
   renameSync(join(at, fileOf('beta', '2.0')), join(at, '../../late'));
   expectFailure(await sync('auto'), 65, /beta-2.0-1-any.pkg.tar is missing/);
   expect(await download()).toEqual({ exitCode: 0, files: [fileOf('beta')] });

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   cpSync,
   mkdirSync,
@@ -17,6 +16,7 @@ import { expectFailure } from '../../support/expect-failure.ts';
 import { flipBit } from '../../support/flip-bit.ts';
 import { runForJson, runProgram } from '../../support/program.ts';
 import { npmRegistry } from '../../support/repositories/npm-registry.ts';
+import { writeVerdaccio } from '../../support/repositories/verdaccio-storage.ts';
 import { makeScratch, scratchDirectory } from '../../support/scratch.ts';
 
 const scratch = makeScratch();
@@ -32,64 +32,32 @@ beforeAll(async () => {
   const packages = ['alpha', 'beta'].map((name) => ({ name, content: `content of ${name}\n` }));
   const generation = { mark: 'generation-1', version: '1.0', hasOwnNames: false, packages };
   await npmRegistry.make(originals.files, generation, work);
-  await writeVerdaccio(originals.verdaccio, join(scratch.path, 'sources'));
+  await verdaccioWith(originals.verdaccio, join(scratch.path, 'sources'));
 });
 
 afterAll(() => scratch.remove());
 
-/**
- * What Verdaccio 6 keeps of two packages that were published to it, and of one of npm's registry of which it was asked for
- * one version. Its tarballs are made by `npm pack`.
- */
-async function writeVerdaccio(storage: string, sources: string): Promise<void> {
-  const own = ['@mine/scoped', 'mine-plain'];
-  for (const name of [...own, 'is-odd']) {
-    const directory = join(storage, name);
-    mkdirSync(directory, { recursive: true });
-    const versions: Record<string, unknown> = {};
-    const attachments: Record<string, unknown> = {};
-    const distfiles: Record<string, unknown> = {};
-    const base = name.replace(/^.*\//, '');
-    for (const version of ['1.0.0', '1.1.0']) {
-      const source = join(sources, `${base}-${version}`);
+/** Two packages that were published to a Verdaccio, and one of npm's registry of which it was asked for one version. */
+async function verdaccioWith(storage: string, sources: string): Promise<void> {
+  const packages = ['@mine/scoped', 'mine-plain', 'is-odd'].map((name) => ({
+    name,
+    isOwn: name !== 'is-odd',
+    versions: ['1.0.0', '1.1.0'].map((version) => ({
+      version,
+      tarball: join(sources, `${name.replace(/^@/, '').replace('/', '-')}-${version}.tgz`),
+      isKept: name !== 'is-odd' || version === '1.1.0',
+    })),
+  }));
+  for (const { name, versions } of packages)
+    for (const { version, tarball } of versions) {
+      const source = tarball.replace(/\.tgz$/, '');
       mkdirSync(source, { recursive: true });
       writeFileSync(join(source, 'package.json'), JSON.stringify({ name, version }));
       writeFileSync(join(source, 'index.js'), `module.exports = '${version}';\n`);
-      const pack = ['pack', '--json', '--pack-destination', sources, source];
-      const { stdout } = await execa('npm', pack, {
-        env: { npm_config_cache: `${sources}-cache` },
-      });
-      const [packed] = Object.values(JSON.parse(stdout) as object) as { filename: string }[];
-      const tarball = readFileSync(join(sources, packed?.filename ?? ''));
-      const file = `${base}-${version}.tgz`;
-      const hash = (algorithm: string) => createHash(algorithm).update(tarball);
-      const shasum = hash('sha1').digest('hex');
-      const url = `https://registry.invalid/${name}/-/${file}`;
-      const integrity = `sha512-${hash('sha512').digest('base64')}`;
-      versions[version] = { name, version, dist: { integrity, shasum, tarball: url } };
-      const isOwn = own.includes(name);
-      if (!isOwn) distfiles[file] = { url, sha: shasum, registry: 'npmjs' };
-      if (!isOwn && version === '1.0.0') continue;
-      attachments[file] = isOwn ? { shasum, version } : { shasum };
-      writeFileSync(join(directory, file), tarball);
+      const pack = ['pack', '--pack-destination', sources, source];
+      await execa('npm', pack, { env: { npm_config_cache: `${sources}-cache` } });
     }
-    const document = {
-      name,
-      versions,
-      time: {},
-      users: {},
-      'dist-tags': { latest: '1.1.0' },
-      _uplinks: name === 'is-odd' ? { npmjs: { fetched: 1 } } : {},
-      _distfiles: distfiles,
-      _attachments: attachments,
-      _rev: '6-c2ab533815e78d0d',
-      _id: name,
-      readme: 'ERROR: No README data found!',
-    };
-    writeFileSync(join(directory, 'package.json'), JSON.stringify(document, null, '\t'));
-  }
-  const list = { list: [...own, 'removed-by-hand'], secret: 'secret' };
-  writeFileSync(join(storage, '.verdaccio-db.json'), JSON.stringify(list));
+  writeVerdaccio(storage, packages);
 }
 
 function treeOf(original: keyof typeof originals, below = '.'): string {

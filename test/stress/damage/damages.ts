@@ -6,8 +6,10 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   utimesSync,
@@ -39,7 +41,7 @@ interface Place {
 type Way = (place: Place) => void;
 
 const ends: Way = ({ path, more }) =>
-  truncateSync(path, Math.floor((lstatSync(path).size * (more % 97)) / 97));
+  truncateSync(path, Math.floor((statSync(path).size * (more % 97)) / 97));
 
 const WAYS = {
   missing: ({ path }) => rmSync(path),
@@ -52,12 +54,12 @@ const WAYS = {
     content[at] = (content[at] ?? 0) ^ (1 << (more % 8));
     writeFileSync(path, content);
   },
-  zeros: ({ path }) => writeFileSync(path, Buffer.alloc(lstatSync(path).size)),
+  zeros: ({ path }) => writeFileSync(path, Buffer.alloc(statSync(path).size)),
   'more at its end': ({ path }) => appendFileSync(path, '\nmore\n'),
   'another file of the tree': ({ tree, name, path, more }) => {
     const files = filesIn(tree).filter((one) => one !== name);
-    const size = lstatSync(path).size;
-    const same = files.filter((one) => lstatSync(join(tree, one)).size === size);
+    const size = statSync(path).size;
+    const same = files.filter((one) => statSync(join(tree, one)).size === size);
     const from = same.length > 0 ? same : files;
     copyFileSync(join(tree, from[more % from.length] ?? name), `${path}.new`);
     renameSync(`${path}.new`, path);
@@ -138,16 +140,42 @@ function putBack(name: string, path: string, others: readonly string[], more: nu
   copyFileSync(before, path);
 }
 
+const TOPS = [
+  /(^|\/)((In)?Release(\.gpg)?|repomd\.xml(\.asc)?|SHA256SUMS|APKINDEX\.tar\.gz|\.verdaccio-db\.json)$/,
+  /\.(db|files)(\.tar(\.gz)?)?(\.sig)?$/,
+  /(^|\/)simple\/index\.\w+$/,
+  /^index\.html$/,
+];
+
+const INDEXES = [
+  /(^|\/)(dists|repodata)\//,
+  /\/index\.\w+$/,
+  /\/package\.json$/,
+  /\.(sig|metadata)$/,
+];
+
 /** What is usually updated in one step. */
 function sortOf(name: string): string {
-  if (/(^|\/)((In)?Release(\.gpg)?|repomd\.xml(\.asc)?|SHA256SUMS)$/.test(name)) return 'top';
-  return /(^|\/)(dists|repodata)\//.test(name) ? 'index' : 'package';
+  if (TOPS.some((one) => one.test(name))) return 'top';
+  return INDEXES.some((one) => one.test(name)) ? 'index' : 'package';
 }
 
-/** The names of the regular files of a tree, sorted. */
+/** The names of the regular files of a tree, and of symlinks to them, sorted. */
 function filesIn(tree: string): string[] {
   return readdirSync(tree, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(tree, join(entry.parentPath, entry.name)))
+    .map((entry) => ({ entry, path: join(entry.parentPath, entry.name) }))
+    .filter(
+      ({ entry, path }) => entry.isFile() || (entry.isSymbolicLink() && leadsToFile(tree, path)),
+    )
+    .map(({ path }) => relative(tree, path))
     .sort();
+}
+
+function leadsToFile(tree: string, path: string): boolean {
+  try {
+    const real = realpathSync(path);
+    return real.startsWith(`${realpathSync(tree)}/`) && lstatSync(real).isFile();
+  } catch {
+    return false;
+  }
 }

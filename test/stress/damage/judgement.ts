@@ -1,36 +1,9 @@
 import { dirname, join, posix } from 'node:path';
-import { execa } from 'execa';
 import type { FindingKind } from '../../../src/checks/finding.ts';
+import { ANY, type Circumstances, isSignedBy, type Judgement, Wants } from './circumstances.ts';
 import type { Statement } from './statements.ts';
 import { TreeState } from './tree-state.ts';
-import type { State, Upstream } from './upstreams.ts';
-
-/** How a damaged tree is checked. */
-export interface Circumstances {
-  readonly content: boolean;
-  /** Signatures count. */
-  readonly isSigned: boolean;
-  /** What a mirror has of the repository by its rules; undefined if nobody knows what was left out. */
-  readonly chosen: ReadonlySet<string> | undefined;
-  /** It is chosen by sizes, too, which not every statement has. */
-  readonly isChosenBySize: boolean;
-  /** The tree that readers have. */
-  readonly base: string | undefined;
-}
-
-/** Something that has to be found. */
-interface Wanted {
-  /** One of these is enough: an index has several forms. */
-  readonly names: readonly string[];
-  readonly kinds: ReadonlySet<FindingKind>;
-}
-
-/** What is wrong with a damaged tree. */
-export interface Judgement {
-  readonly wanted: readonly Wanted[];
-  /** Files that say what they have never said, so that nobody can say what of it counts. */
-  readonly unreliable: ReadonlySet<string>;
-}
+import type { State, Upstream } from './upstream.ts';
 
 const TOP = /(^|\/)((In)?Release|repomd\.xml|SHA256SUMS|[^/]*\.sha256)$/;
 const OF_PART = /\/binary-[^/]+\/Release$/;
@@ -53,7 +26,7 @@ export async function judge(
 
 class Judge implements Judgement {
   readonly unreliable = new Set<string>();
-  readonly #byName = new Map<string, { names: readonly string[]; kinds: Set<FindingKind> }>();
+  readonly #wants = new Wants();
   readonly #upstream: Upstream;
   readonly #tree: TreeState;
   readonly #base: TreeState | undefined;
@@ -66,14 +39,12 @@ class Judge implements Judgement {
     this.#base = how.base === undefined ? undefined : new TreeState(how.base);
   }
 
-  get wanted(): readonly Wanted[] {
-    return [...this.#byName.values()];
+  get wanted() {
+    return this.#wants.all;
   }
 
   #want(names: readonly string[], ...kinds: FindingKind[]): void {
-    const key = names.join('\0');
-    const before = this.#byName.get(key)?.kinds ?? [];
-    this.#byName.set(key, { names, kinds: new Set([...before, ...kinds]) });
+    this.#wants.add(names, ...kinds);
   }
 
   /** The states in which a file was as it is now. */
@@ -144,10 +115,10 @@ class Judge implements Judgement {
     const { isSigned } = this.#how;
     if (!isSigned) return true;
     if (!names.every((name) => this.#tree.isFile(name))) return false;
-    const keyring = this.#upstream.keyring.replace(/\.asc$/, '.gpg');
-    const paths = names.map((name) => join(this.#tree.tree, name));
-    const { exitCode } = await execa('gpgv', ['--keyring', keyring, ...paths], { reject: false });
-    return exitCode === 0;
+    return await isSignedBy(
+      this.#upstream.keyring,
+      names.map((name) => join(this.#tree.tree, name)),
+    );
   }
 
   judgeStatements(): void {
@@ -215,7 +186,7 @@ class Judge implements Judgement {
     if ((isInBase || isBesideOthers) && isChosen) this.#want(names, 'missing');
   }
 
-  #judgeStatement({ about, size, sha256, depth }: Statement): void {
+  #judgeStatement({ about, size, sum, depth }: Statement): void {
     const entry = this.#tree.entry(about);
     if (entry === 'missing') {
       const isKnown = size !== null || !this.#how.isChosenBySize;
@@ -223,13 +194,10 @@ class Judge implements Judgement {
         this.#want([about], 'missing');
     } else if (entry === 'not-regular') this.#want([about], 'not-regular');
     else if (size !== null && entry.size !== size) this.#want([about], 'size');
-    else if (entry.sha256 !== sha256 && (depth === 'always' || this.#how.content))
+    else if (`sha256:${entry.sha256}` !== sum && (depth === 'always' || this.#how.content))
       this.#want([about], 'hash');
   }
 }
-
-/** How a text that was changed is found depends on where. */
-const ANY = ['signature', 'malformed', 'expired'] as const;
 
 function plainOf(name: string): string {
   return /\/(Packages|Sources)\.\w+$/.test(name) ? name.replace(/\.\w+$/, '') : name;

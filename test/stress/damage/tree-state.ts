@@ -3,7 +3,10 @@ import { lstatSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What a name of a tree stands for, through symlinks that stay in the tree. */
-export type Entry = 'missing' | 'not-regular' | { readonly size: number; readonly sha256: string };
+export type Entry =
+  | 'missing'
+  | 'not-regular'
+  | { readonly size: number; readonly sha256: string; readonly path: string };
 
 /** Looks at the entries of one tree, each once. */
 export class TreeState {
@@ -50,6 +53,7 @@ export class TreeState {
     if (!path.startsWith(`${this.tree}/`) || !lstatSync(path).isFile()) return 'not-regular';
     const content = readFileSync(path);
     return {
+      path,
       size: content.length,
       sha256: createHash('sha256').update(content).digest('hex'),
     };

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import type { CheckKind } from '../../../src/mirror/settings/policy.ts';
 import { rpmRepository } from '../../support/repositories/rpm-repository.ts';
 import {
   makeBinary,
@@ -13,47 +11,7 @@ import {
   type SigningKey,
   sign,
 } from '../../support/repositories/signed-archive.ts';
-import { type Statement, statementsOf } from './statements.ts';
-
-/** A state that a repository has been in, or could have been in, with all its files right. */
-export interface State {
-  readonly tree: string;
-  /** SHA-256 in hexadecimal by the name of the file. */
-  readonly files: ReadonlyMap<string, string>;
-  readonly statements: readonly Statement[];
-  /** Signed by another key than that of the keyring. */
-  readonly isForeign?: boolean;
-  readonly isExpired?: boolean;
-}
-
-/** A real repository in several states, from which damaged ones are made. */
-export interface Upstream {
-  readonly kind: CheckKind;
-  /** The first is the one that is damaged. */
-  readonly states: readonly [State, ...State[]];
-  /** The path of the keys; empty if the kind knows no signatures. */
-  readonly keyring: string;
-  /** Rules of rsync by which mirrors choose some of it. */
-  readonly rules: readonly (readonly string[])[];
-}
-
-type Marks = Pick<State, 'isForeign' | 'isExpired'>;
-
-/** @param tree in which nothing changes any more. */
-async function stateOf(tree: string, marks: Marks = {}): Promise<State> {
-  const names = readdirSync(tree, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-  const files = new Map(
-    names.map((path) => [
-      path.slice(tree.length + 1),
-      createHash('sha256').update(readFileSync(path)).digest('hex'),
-    ]),
-  );
-  return { tree, files, statements: await statementsOf(tree), ...marks };
-}
-
-const copy = (from: string, to: string) => execa('cp', ['-a', '--', from, to]);
+import { copy, stateOf, type Upstream } from './upstream.ts';
 
 /** An archive of apt-ftparchive before and after an update, with an expired Release, and with a foreign signature. */
 export async function aptUpstream(home: string): Promise<Upstream> {

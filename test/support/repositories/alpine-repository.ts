@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 
@@ -19,8 +19,19 @@ export async function makeRsaKey(directory: string, name: string): Promise<RsaKe
   return pair;
 }
 
-/** The packages of the repository, and the architecture that each names. */
-const PACKAGES = { alpha: 'x86_64', beta: 'x86_64', gamma: 'noarch' };
+/** One package of a repository. */
+export interface AlpinePackage {
+  readonly name: string;
+  readonly version: string;
+  readonly arch: string;
+  readonly content: string;
+}
+
+const PACKAGES: readonly AlpinePackage[] = Object.entries({
+  alpha: 'x86_64',
+  beta: 'x86_64',
+  gamma: 'noarch',
+}).map(([name, arch]) => ({ name, version: '1.0-r0', arch, content: `content of ${name}` }));
 
 /**
  * Makes packages and an index of them, step by step as abuild, abuild-sign and `apk index` do: Debian has none of
@@ -32,12 +43,13 @@ export async function makeAlpineRepository(
   directory: string,
   work: string,
   key: RsaKey,
+  packages = PACKAGES,
 ): Promise<void> {
-  for (const [name, arch] of Object.entries(PACKAGES)) {
-    const own = join(work, name);
-    mkdirSync(join(own, 'data/usr/share', name), { recursive: true });
-    writeFileSync(join(own, 'data/usr/share', name, 'text'), `content of ${name}\n`.repeat(99));
-    await writePackage(join(directory, `${name}-1.0-r0.apk`), own, arch, name, key);
+  for (const one of packages) {
+    const own = join(work, one.name);
+    mkdirSync(join(own, 'data/usr/share', one.name), { recursive: true });
+    writeFileSync(join(own, 'data/usr/share', one.name, 'text'), `${one.content}\n`.repeat(99));
+    await writePackage(join(directory, `${one.name}-${one.version}.apk`), own, one, key);
   }
   await writeIndex(directory, work, key);
 }
@@ -45,14 +57,13 @@ export async function makeAlpineRepository(
 async function writePackage(
   path: string,
   work: string,
-  arch: string,
-  name: string,
+  { name, version, arch }: AlpinePackage,
   key: RsaKey,
 ): Promise<void> {
   const data = await compressed(join(work, 'data'), ['usr'], 'whole');
   const lines = [
     `pkgname = ${name}`,
-    'pkgver = 1.0-r0',
+    `pkgver = ${version}`,
     'pkgdesc = a test',
     'url = https://example.org',
     'size = 1',
@@ -76,10 +87,12 @@ export async function writeIndex(
   how: { type?: 'RSA' | 'RSA256'; edit?: (index: string) => string } = {},
 ): Promise<void> {
   const { edit = (index) => index } = how;
-  const stanzas = Object.keys(PACKAGES).map((name) => {
-    const content = readFileSync(join(directory, `${name}-1.0-r0.apk`));
+  const files = readdirSync(directory).filter((file) => file.endsWith('.apk'));
+  const stanzas = files.sort().map((file) => {
+    const [, name, version] = /^(.*)-(.*-r\d+)\.apk$/.exec(file) ?? [];
+    const content = readFileSync(join(directory, file));
     const sum = createHash('sha1').update(controlIn(content)).digest('base64');
-    return `C:Q1${sum}\nP:${name}\nV:1.0-r0\nA:x86_64\nS:${content.length}\nI:1\nT:a test\n\n`;
+    return `C:Q1${sum}\nP:${name}\nV:${version}\nA:x86_64\nS:${content.length}\nI:1\nT:a test\n\n`;
   });
   mkdirSync(work, { recursive: true });
   writeFileSync(join(work, 'APKINDEX'), edit(stanzas.join('')));

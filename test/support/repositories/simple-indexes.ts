@@ -19,14 +19,27 @@ export interface Wheel {
   metadata: Buffer;
 }
 
-const projects = ['alpha', 'beta-more'];
+const CONTENTS = { alpha: 'content of alpha', 'beta-more': 'content of beta-more' };
 
-/** Makes a wheel of each project. @param work an empty directory. */
-export async function makeWheels(work: string): Promise<Wheel[]> {
-  const packages = projects.map((name) => ({ name, content: `content of ${name}\n` }));
+/**
+ * Makes a wheel of each project.
+ *
+ * @param work an empty directory.
+ * @param contents by the normalized names of the projects, sorted.
+ */
+export async function makeWheels(
+  work: string,
+  contents: Readonly<Record<string, string>> = CONTENTS,
+  version = '1.0',
+): Promise<Wheel[]> {
+  const projects = Object.keys(contents);
+  const packages = Object.entries(contents).map(([name, content]) => ({
+    name,
+    content: `${content}\n`,
+  }));
   await pythonIndex.make(
     work,
-    { mark: 'generation-1', version: '1.0', hasOwnNames: false, packages },
+    { mark: 'generation-1', version, hasOwnNames: false, packages },
     work,
   );
   const wheels = readdirSync(join(work, 'wheels')).sort();
