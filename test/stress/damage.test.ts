@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { execa } from 'execa';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { CheckFinding } from '../../src/checks/finding.ts';
@@ -141,7 +140,7 @@ class Trials {
       join(this.#home, `${this.#runs}`, name),
     ) as [string, string];
     mkdirSync(work, { recursive: true });
-    await execa('cp', ['-a', '--', trees[0] ?? '', tree]);
+    cpSync(trees[0] ?? '', tree, { recursive: true, verbatimSymlinks: true });
     damage(tree, trees.slice(1), all);
     const how: Circumstances = {
       content,
@@ -167,7 +166,7 @@ class Trials {
     this.#findings += count;
     if (judgement.wanted.length > 0) this.broken += 1;
     else if (judgement.unreliable.size === 0) this.clean += 1;
-    await execa('rm', ['-rf', join(this.#home, `${this.#runs}`)]);
+    rmSync(join(this.#home, `${this.#runs}`), { recursive: true });
   }
 
   #treesBy(rule: readonly string[]): string[] {

@@ -1,5 +1,6 @@
 import { execa } from 'execa';
 import type { FindingKind } from '../../../src/checks/finding.ts';
+import { isSignedIndex } from './statements.ts';
 
 /** How a damaged tree is checked. */
 export interface Circumstances {
@@ -46,13 +47,27 @@ export class Wants {
 /** How a text that was changed is found depends on where. */
 export const ANY = ['signature', 'malformed', 'expired'] as const;
 
+/** What programs have said of signatures, by the SHA-256 of all: most files are as they were. */
+const answers = new Map<string, boolean>();
+
+/** Whether a signature is good. @param files the signature and what it signs, or both in one. */
+export async function isSignedBy(
+  keyring: string,
+  files: readonly { path: string; sha256: string }[],
+): Promise<boolean> {
+  const question = [keyring, ...files.map(({ sha256 }) => sha256)].join(' ');
+  const paths = files.map(({ path }) => path);
+  const ask = keyring.endsWith('.rsa.pub') ? isSignedIndex : isGoodSignature;
+  const answer = answers.get(question) ?? (await ask(keyring, ...paths));
+  answers.set(question, answer);
+  return answer;
+}
+
 /**
  * Asks gpgv(1). As for apt, a good signature counts, whatever is wrong with the armor around it, for which gpgv
  * ends with another code.
- *
- * @param paths of the signature and of what it signs, or of both in one.
  */
-export async function isSignedBy(keyring: string, paths: readonly string[]): Promise<boolean> {
+async function isGoodSignature(keyring: string, ...paths: string[]): Promise<boolean> {
   const binary = keyring.replace(/\.asc$/, '.gpg');
   const words = ['--status-fd', '1', '--keyring', binary, ...paths];
   const { stdout } = await execa('gpgv', words, { reject: false });

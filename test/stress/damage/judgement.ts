@@ -114,11 +114,9 @@ class Judge implements Judgement {
   async #isSigned(...names: string[]): Promise<boolean> {
     const { isSigned } = this.#how;
     if (!isSigned) return true;
-    if (!names.every((name) => this.#tree.isFile(name))) return false;
-    return await isSignedBy(
-      this.#upstream.keyring,
-      names.map((name) => join(this.#tree.tree, name)),
-    );
+    const files = names.map((name) => this.#tree.entry(name));
+    if (!files.every((file) => typeof file === 'object')) return false;
+    return await isSignedBy(this.#upstream.keyring, files);
   }
 
   judgeStatements(): void {

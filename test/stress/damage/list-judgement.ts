@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { ANY, type Circumstances, isSignedBy, type Judgement, Wants } from './circumstances.ts';
-import { isSignedIndex, type Statement, statementsIn, sumLike } from './statements.ts';
+import { type Statement, statementsIn, sumLike } from './statements.ts';
 import { TreeState } from './tree-state.ts';
 import type { State, Upstream } from './upstream.ts';
 
@@ -61,9 +61,11 @@ class ListJudge implements Judgement {
       const speakers = new Set(statements.map(({ by }) => by));
       await this.#judgeDatabaseSignatures([...speakers].sort());
     }
-    for (const name of kind === 'alpine' && this.#how.isSigned ? there : [])
-      if (!(await isSignedIndex(keyring, join(this.#tree.tree, name))))
+    for (const name of kind === 'alpine' && this.#how.isSigned ? there : []) {
+      const entry = this.#tree.entry(name);
+      if (typeof entry === 'object' && !(await isSignedBy(keyring, [entry])))
         this.#wants.add([name], ...ANY);
+    }
   }
 
   /** The states in which a file was as it is now. */
@@ -175,7 +177,7 @@ class ListJudge implements Judgement {
         signature === 'missing'
           ? this.#base?.has(`${name}.sig`) !== true
           : typeof signature === 'object' &&
-            (await isSignedBy(this.#upstream.keyring, [signature.path, entry.path]));
+            (await isSignedBy(this.#upstream.keyring, [signature, entry]));
       if (!isRight) this.#wants.add([name], 'signature');
     }
   }

@@ -75,7 +75,7 @@ export async function sumLike(
 }
 
 /** Whether a key in PEM form has signed an index of apk. */
-export async function isSignedIndex(key: string, path: string): Promise<boolean> {
+export async function isSignedIndex(key: string, path = ''): Promise<boolean> {
   const words = ['-B', ofTars, '--signed', key, path];
   const { exitCode } = await execa('python3', words, { reject: false });
   return exitCode === 0;
