@@ -1,4 +1,4 @@
-import { dirname, join, posix } from 'node:path';
+import { dirname, posix } from 'node:path';
 import type { FindingKind } from '../../../src/checks/finding.ts';
 import { ANY, type Circumstances, isSignedBy, type Judgement, Wants } from './circumstances.ts';
 import type { Statement } from './statements.ts';
