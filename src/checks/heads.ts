@@ -16,11 +16,19 @@ const MOST_HEADS = 10_000;
 
 /** The heads of the repositories of one tree. */
 export class Heads {
-  readonly list: Head[] = [];
+  readonly #byPlace = new Map<string, Head>();
+  readonly #kinds = new Set<CheckKind>();
+
+  get list(): Head[] {
+    return [...this.#byPlace.values()];
+  }
 
   /** Of one directory and kind, the first counts. */
   add(kind: CheckKind, name: string): void {
-    if (this.list.length < MOST_HEADS && !this.#has({ kind, name })) this.list.push({ kind, name });
+    const place = placeOf({ kind, name });
+    if (this.#byPlace.size >= MOST_HEADS || this.#byPlace.has(place)) return;
+    this.#byPlace.set(place, { kind, name });
+    this.#kinds.add(kind);
   }
 
   /**
@@ -30,16 +38,15 @@ export class Heads {
    */
   miss(before: readonly Head[], session: Session): void {
     for (const head of before) {
-      if (this.#has(head) || session.files.find(head.name) !== 'missing') continue;
+      if (this.#byPlace.has(placeOf(head)) || session.files.find(head.name) !== 'missing') continue;
       const directory = bytePath(session.options.tree, posix.dirname(head.name));
-      const isLast = !this.list.some(({ kind }) => kind === head.kind);
+      const isLast = !this.#kinds.has(head.kind);
       if (isLast || lstatIfThere(directory) !== undefined)
         session.claim('.', head.name, { size: undefined, sum: undefined, by: '' });
     }
   }
+}
 
-  #has({ kind, name }: Head): boolean {
-    const directory = posix.dirname(name);
-    return this.list.some((one) => one.kind === kind && posix.dirname(one.name) === directory);
-  }
+function placeOf({ kind, name }: Head): string {
+  return `${kind} ${posix.dirname(name)}`;
 }

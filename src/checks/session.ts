@@ -31,8 +31,11 @@ export interface SessionOptions {
   signal: AbortSignal;
 }
 
-/** That of Debian's unstable has 0.2 MB; characters. */
-const LONGEST_HEAD = 64 * 1024 ** 2;
+/** That of Debian's unstable has 0.2 MB in 2,000 lines; characters. */
+const LONGEST_HEAD = 16 * 1024 ** 2;
+
+/** Empty ones need memory, too. */
+const MOST_LINES = 500_000;
 
 /** What the kinds of one check say of a tree. */
 export class Session {
@@ -118,10 +121,11 @@ export class Session {
         all.push(line);
         length += line.length + 1;
       }
-      if (length > LONGEST_HEAD) {
-        all.length = 0;
-        throw new Malformed('it has more than 64 MiB');
-      }
+      if (length <= LONGEST_HEAD && all.length <= MOST_LINES) return;
+      all.length = 0;
+      throw new Malformed(
+        length > LONGEST_HEAD ? 'it has more than 16 MiB' : `it has more than ${MOST_LINES} lines`,
+      );
     });
     return all;
   }

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { expect, test } from 'vitest';
@@ -32,6 +32,8 @@ async function withSuites<Mirror extends SmallMirror>(mirror: Mirror): Promise<M
 const syncOf = ({ root }: SmallMirror, ...words: string[]) =>
   runProgram(['sync', root, '--retries', '0', '--allow-shrink', ...words]);
 
+const read = (path: string) => readFileSync(path, 'latin1');
+
 const remove = ({ source }: SmallMirror, ...names: string[]) => {
   for (const name of names) rmSync(join(source, name), { recursive: true });
 };
@@ -56,6 +58,17 @@ test('one of several that goes as a whole is no failure, but the last one is', a
   // Then readers have none.
   mirror.change({ 'pool/file': 'new content' });
   expect((await syncOf(mirror)).exitCode).toBe(0);
+});
+
+test('one that begins with another file from now on is not missed', async () => {
+  const mirror = await withSuites(smallMirror());
+  const release = join(mirror.source, 'dists/old/Release');
+  const signed = ['-----BEGIN PGP SIGNED MESSAGE-----', 'Hash: SHA256', '', read(release)];
+  const signature = ['-----BEGIN PGP SIGNATURE-----', '', '-----END PGP SIGNATURE-----', ''];
+  writeFileSync(join(release, '../InRelease'), [...signed, ...signature].join('\n'));
+  rmSync(release);
+  const result = await syncOf(mirror);
+  expect(result.exitCode, transcript(result)).toBe(0);
 });
 
 test('one that is left out from now on is not missed, nor one that is not checked any more', async () => {
