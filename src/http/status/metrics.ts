@@ -26,7 +26,7 @@ const FIGURES: readonly Figure[] = [
   },
   {
     name: 'needs_attention',
-    help: 'Whether a person has to look at it, 1, or not, 0: clients get no whole tree, it is stale, its last sync failed, or a crash left something.',
+    help: 'Whether a person has to look at it, 1, or not, 0: clients get no whole tree, it is stale, its last sync failed, verify found damage, or a crash left something.',
     of: (mirror, report) => Number(ALARMING.has(stateOf(mirror, report))),
   },
   {

@@ -207,7 +207,11 @@ test('a command that says no is told as such', async () => {
   const mirror = await checkedMirror();
   mirror.change({ other: 'new' });
   const result = await syncOf(mirror, '--retries', '0', '--check-command', 'exit 9');
-  expectFailure(result, 65, /the command of the check says no: .* 9.*\n.*check-command/s);
+  expectFailure(
+    result,
+    65,
+    /the command of the check says no: .* 9.*\n.*check-command.* mirrorlatch explain \S+$/ms,
+  );
 });
 
 test('check with --check none has nothing to do', async () => {

@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { Metrics } from '../../../src/http/status/metrics.ts';
 import { RequestCounts } from '../../../src/http/status/request-counts.ts';
-import type { StatusReport } from '../../../src/http/status/status-report.ts';
+import type { MirrorReport, StatusReport } from '../../../src/http/status/status-report.ts';
 import { blocks, topics } from '../../support/documents.ts';
 import {
   awkwardMirrors,
@@ -24,7 +24,9 @@ function metricsOf(report: () => StatusReport, requests = new RequestCounts()): 
 }
 
 test('each mirror has its figures, and one that is unknown has none', async () => {
-  const report = sampleReport([sampleMirror(), ...Object.values(awkwardMirrors())]);
+  const current = { ...sampleMirror().current, damaged: 2 } as MirrorReport['current'];
+  const rotten = sampleMirror({ name: 'rotten', current });
+  const report = sampleReport([sampleMirror(), rotten, ...Object.values(awkwardMirrors())]);
   const text = await metricsOf(() => report);
   for (const line of [
     `mirror_last_success_timestamp_seconds{mirror="debian"} ${Date.parse(before(0.2 * HOUR)) / 1000}`,
@@ -48,6 +50,8 @@ test('each mirror has its figures, and one that is unknown has none', async () =
     'mirror_needs_attention{mirror="stale"} 1',
     'mirror_needs_attention{mirror="debian"} 0',
     'mirror_needs_attention{mirror="held"} 0',
+    'mirror_current_damaged_entries{mirror="rotten"} 2',
+    'mirror_needs_attention{mirror="rotten"} 1',
     'mirror_up{mirror="debian"} 1',
     'mirror_up{mirror="stale"} 1',
     'mirror_up{mirror="closed"} 0',
@@ -55,6 +59,8 @@ test('each mirror has its figures, and one that is unknown has none', async () =
   ])
     expect(text).toContain(`\nmirrorlatch_${line}\n`);
   expect(text).not.toMatch(/last_success_timestamp_seconds\{mirror="(empty|foreign)"/);
+  // It was never looked at.
+  expect(text).not.toContain('current_damaged_entries{mirror="debian"}');
   expect(text).not.toMatch(/(sync_running|snapshots)\{mirror="foreign"/);
 });
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { statusPage } from '../../../src/http/status/status-page.ts';
+import type { MirrorReport } from '../../../src/http/status/status-report.ts';
 import {
   awkwardMirrors,
   before,
@@ -55,6 +56,27 @@ test('it says what is wrong, the worst mirror first', () => {
   const order = [...page.matchAll(/<h2[^>]*>([^<]*)/g)].map(([, name]) => name);
   expect(order.slice(0, 3).sort()).toEqual(['closed', 'empty', 'stale']);
   expect(order.at(-1)).toBe('syncing');
+});
+
+test('it says which snapshots verify has found damaged, and which of them is current', () => {
+  const { current } = sampleMirror();
+  const id = current?.id ?? '';
+  const wordsFor = (entries: number, kind: MirrorReport['kind'] = 'snapshots') => {
+    const damaged = [
+      { id, entries },
+      ...(kind === 'in-place' ? [] : [{ id: 'older', entries: 1 }]),
+    ];
+    const shown = { ...current, damaged: entries } as MirrorReport['current'];
+    return wordsOf(statusPage(sampleReport([sampleMirror({ kind, damaged, current: shown })])));
+  };
+  const words = wordsFor(1200);
+  expect(words).toContain('The mirror needs attention');
+  expect(words).toContain('✕ Damaged');
+  expect(words).toContain(
+    `Damage was found by verify: in ${id}, which is current, 1,200 entries are not what was published.`,
+  );
+  expect(words).toContain('in older, 1 entry is not what was published.');
+  expect(wordsFor(1, 'in-place')).toContain('in the tree, 1 entry is not what was published.');
 });
 
 test('its table says of a mirror that was never synced that it was not, and of a foreign one nothing', () => {
