@@ -75,6 +75,8 @@ export async function checkContent(
     const excepted = report.excepted.filter((one) => one.count > 0);
     const checked = {
       ...{ kinds: kinds.map(({ kind }) => kind), files, findings: count },
+      ...(policy.check.keyring === '' ? {} : { keyring: policy.check.keyring }),
+      ...(policy.check.content ? { content: true } : {}),
       ...(count === 0 ? {} : { wrong: recordsOf(report.findings), anyway: { by: thisUser() } }),
       ...(excepted.length === 0 ? {} : { excepted }),
     };

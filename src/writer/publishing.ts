@@ -36,6 +36,7 @@ import type { HookSubject } from './hooks.ts';
 import { prove } from './proving.ts';
 import { pruneQuietly } from './pruning.ts';
 import { giveUpLost, recordContent } from './sums.ts';
+import { commandToCheck, wasNeverChecked } from './unchecked.ts';
 import type { Writer } from './writer.ts';
 
 /** What a new snapshot is to be called; by default the time of its start. */
@@ -298,9 +299,25 @@ export async function confirmCurrent(
   writer.lock.assertHeld();
   addTags(writer, id);
   const { leftOut = [], ...others } = how;
-  const entry = { event: 'unchanged', at: now(), current: id, ...others } as const;
+  const isUnchecked = noticeUnchecked(writer, id) ? { isUnchecked: true } : {};
+  const entry = { event: 'unchanged', at: now(), current: id, ...isUnchecked, ...others } as const;
   appendHistory(writer.layout, { ...entry, ...ifAny(leftOut) });
   return { outcome: 'unchanged', id };
+}
+
+/** Says once that nothing has checked what is current as is wanted now. @returns whether that is so. */
+function noticeUnchecked(writer: Writer, id: string): boolean {
+  const { layout, settings, policy } = writer;
+  if (!isCheckWanted(policy.check)) return false;
+  const { publications, lastSync } = indexOf(readHistory(layout));
+  if (!wasNeverChecked(publications.get(id)?.checked, policy.check)) return false;
+  if (lastSync?.event !== 'unchanged' || !lastSync.isUnchecked) {
+    const command = commandToCheck(layout.root, settings, policy.check);
+    writer.notice(
+      `nothing is new, so nothing is checked; what is current was published without that. To check it: ${command}`,
+    );
+  }
+  return true;
 }
 
 /** The state of the source that was to be tagged is that of the snapshot that is there. */

@@ -4,7 +4,13 @@ import { HOOK_PHASES, type HookPhase } from '../settings/policy.ts';
 export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
   | ({ event: 'rolled-back' } & Flip)
-  | ({ event: 'unchanged'; current: string } & Stamp & Partial<LookFigures>)
+  | ({
+      event: 'unchanged';
+      current: string;
+      /** It was published without a check that was wanted by then. */
+      isUnchecked?: boolean;
+    } & Stamp &
+      Partial<LookFigures>)
   | ({
       event: 'failed';
       id: string;
@@ -105,6 +111,10 @@ export interface CheckedRecord {
   kinds: string[];
   /** The files of which something was said. */
   files: number;
+  /** The keys that had to have signed it. */
+  keyring?: string;
+  /** Its packages were read, too. */
+  content?: boolean;
   /** How much was wrong although it was published. */
   findings: number;
   /** The first of that. */
@@ -198,6 +208,8 @@ const figures = {
     shape({
       kinds: listOf(isText),
       files: isNumber,
+      keyring: optional(isText),
+      content: optional(isFlag),
       findings: isNumber,
       wrong: optional(listOf(shape(finding))),
       anyway: optional(shape({ by: isText })),
@@ -210,7 +222,7 @@ const HISTORY_LINES = new Map<unknown, Check>(
   Object.entries({
     published: shape({ ...flip, ...figures }),
     'rolled-back': shape(flip),
-    unchanged: shape({ ...stamp, current: isText, ...look }),
+    unchanged: shape({ ...stamp, current: isText, isUnchecked: optional(isFlag), ...look }),
     failed: shape({
       ...stamp,
       id: isText,

@@ -197,6 +197,23 @@ test('a gpgv that is missing ends a sync before its transfer, if a kind needs it
   expectFailure(await sync('sha256sums'), 65, /a list of sha256sum .* is missing/);
 });
 
+test('a sync that finds nothing new says once that nothing has checked that', async () => {
+  const mirror = smallMirror();
+  await mirror.publish('plain', summedFiles('first'));
+  const unchecked = /^mirrorlatch: nothing is new, .* To check it: (mirrorlatch check .*)$/m;
+  const wanted = ['--check', 'sha256sums'];
+  const [, command] = unchecked.exec((await syncOf(mirror, ...wanted)).stderr) ?? [];
+  expect(command).toBe(`mirrorlatch check ${mirror.root} --check sha256sums`);
+  expect(mirror.history().at(-1)).toMatchObject({ event: 'unchanged', isUnchecked: true });
+  expect((await syncOf(mirror, ...wanted)).stderr).not.toMatch(unchecked);
+  mirror.change(summedFiles('second'));
+  await mirror.sync(...wanted);
+  expect((await syncOf(mirror, ...wanted)).stderr).not.toMatch(unchecked);
+  const [, more] =
+    unchecked.exec((await syncOf(mirror, ...wanted, '--check-content')).stderr) ?? [];
+  expect(more).toBe(`mirrorlatch check ${mirror.root} --check sha256sums --check-content`);
+});
+
 test('none is refused together with another kind', async () => {
   const { source, root } = smallMirror();
   const result = await runProgram(['sync', source, root, '--check', 'auto', '--check', 'none']);
