@@ -145,5 +145,5 @@ function wayOut({ kinds }: FindingCounts, { keyring }: CheckPolicy): string {
     return `Publish it only if you know who has signed it. A key that the upstream has newly belongs into ${quoteForSh(keyring)}.`;
   if (isOf('command'))
     return 'Mend what the command complains of, or the command itself: it is check-command.';
-  return 'An upstream that is being updated heals by itself: sync again later, or add --publish-anyway to publish it as it is.';
+  return 'An upstream that is being updated heals by itself: try again later, or add --publish-anyway to publish it as it is.';
 }

@@ -27,8 +27,23 @@ async function filledMirror(...more: string[]) {
   const run = (...words: string[]) => runProgram(words, { env: { MIRRORLATCH_CONFIG: file } });
   const made = await run('init', 'own');
   expect(made.exitCode, transcript(made)).toBe(0);
-  return { home, root, input, run, now: () => readFileSync(join(root, 'current/output'), 'utf8') };
+  return {
+    home,
+    root,
+    input,
+    made,
+    run,
+    now: () => readFileSync(join(root, 'current/output'), 'utf8'),
+  };
 }
+
+test('init says what fills the mirror', async () => {
+  const { made, root } = await filledMirror();
+  expect(made.stdout).toContain(
+    `${root} is a new mirror that a command of the configuration fills\n`,
+  );
+  expect(made.stdout).toContain(`fill it with: mirrorlatch lock ${root}\n`);
+});
 
 test('lock runs the command of the configuration, unless it is given one', async () => {
   const { run, now, root } = await filledMirror();

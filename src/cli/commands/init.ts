@@ -94,10 +94,13 @@ export function addInit(program: Command, context: CommandContext): void {
       if (directory === undefined) {
         if (root === undefined) throw noRoot();
         const operations = await import('../../operations/init.ts');
+        const { isFilled } = await import('../scheduled-mirrors.ts');
+        const { mirror } = (await context.configuration()).named(root);
         return report(
           operations.init({ root, inPlace, noServeAt: flags.serveAt === false, ...settings }),
           context.operands,
           json,
+          mirror !== undefined && isFilled(mirror),
         );
       }
       const { adopt, unadopt } = await import('../../operations/adopt.ts');
@@ -179,6 +182,7 @@ function report(
   }: Mirror & Partial<InitResult>,
   given: readonly string[],
   asJson: boolean | undefined,
+  isFilled = false,
 ): void {
   if (asJson) {
     printJson({ root: layout.root, settings });
@@ -189,8 +193,11 @@ function report(
     replacedSource === undefined || replacedSource === source
       ? ''
       : `, in place of ${replacedSource}`;
-  const of =
-    source === undefined ? '; the first sync names its source' : ` of ${source}${inPlaceOf}`;
+  const of = isFilled
+    ? ' that a command of the configuration fills'
+    : source === undefined
+      ? '; the first sync names its source'
+      : ` of ${source}${inPlaceOf}`;
   const isComplete = isLinked(layout);
   const path =
     settings.adopted !== undefined && isComplete
@@ -229,6 +236,6 @@ function report(
     const tree = layout.snapshot(current);
     [...idleLimits(tree, shrink), ...idleStamps(tree, probe.paths)].forEach(printWarning);
   }
-  if (isNew && source !== undefined)
-    printLine(`fill it with: mirrorlatch sync ${quoteForSh(layout.root)}`);
+  if (isNew && (isFilled || source !== undefined))
+    printLine(`fill it with: mirrorlatch ${isFilled ? 'lock' : 'sync'} ${quoteForSh(layout.root)}`);
 }

@@ -1,12 +1,15 @@
 import { type Command, Option } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
 import { LIVE } from '../../mirror/layout.ts';
+import { findMirror } from '../../mirror/open.ts';
+import { rememberedBy } from '../../mirror/settings/settings.ts';
 import { MOST_LISTED } from '../../mirror/sums/compare.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { Damage, VerifiedTree, VerifyResult } from '../../operations/verify/verified.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MENDED_BY_ITS_FILLER } from '../mending.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
@@ -141,6 +144,12 @@ function describeTree(tree: VerifiedTree, hasRead: boolean): string {
 
 const NOTHING_RECORDED = 'nothing was recorded when it was published';
 
+/** Whether a sync fills the mirror. */
+function hasSource(root: string): boolean {
+  const settings = findMirror(root)?.settings;
+  return settings !== undefined && rememberedBy(settings).source !== undefined;
+}
+
 /** What can be done, a line each. */
 function waysOut({ root, trees, isProbed }: VerifyResult): string[] {
   const shown = quoteForSh(root);
@@ -149,7 +158,9 @@ function waysOut({ root, trees, isProbed }: VerifyResult): string[] {
   const lines: string[] = [];
   if (damaged.some(({ isCurrent }) => isCurrent))
     lines.push(
-      `to transfer anew what is damaged in the current tree: mirrorlatch sync ${shown}${whole} -- --checksum`,
+      hasSource(root)
+        ? `to transfer anew what is damaged in the current tree: mirrorlatch sync ${shown}${whole} -- --checksum`
+        : MENDED_BY_ITS_FILLER,
     );
   if (damaged.some(({ isCurrent }) => !isCurrent))
     lines.push(

@@ -6,7 +6,9 @@ import { describeWritable } from '../../mirror/trees/writable.ts';
 import { showTime } from '../../mirror/units.ts';
 import type { Asked, Facts } from '../../operations/explain.ts';
 import type { SnapshotInfo } from '../../operations/list.ts';
+import type { MirrorStatus } from '../../operations/status.ts';
 import { quoteForSh } from '../../system/quote.ts';
+import { MENDED_BY_ITS_FILLER } from '../mending.ts';
 import { describeReaders } from '../readers.ts';
 import { nameOfTree } from '../terminal.ts';
 import { type Answer, answer } from './answer.ts';
@@ -138,32 +140,55 @@ export function exceptedAnswer({ status }: Facts): Answer[] {
   ];
 }
 
-/** What verify has found, and what becomes of it. */
-export function damageAnswer({ status }: Facts): Answer[] {
+/**
+ * What verify has found, and what becomes of it.
+ *
+ * @param isFilled by a command of the configuration.
+ */
+export function damageAnswer({ status }: Facts, isFilled = false): Answer[] {
   const damaged = status.snapshots.flatMap(({ id, isCurrent, verified }) =>
     verified !== null && verified.damaged > 0 ? [{ id, isCurrent, verified }] : [],
   );
   const [first] = damaged;
   if (first === undefined) return [];
-  const root = quoteForSh(status.root);
-  const isOfNow = damaged.some(({ isCurrent }) => isCurrent);
-  return [
-    answer(
-      'What is damaged?',
-      [
-        ...damaged.map(
-          ({ id, verified }) =>
-            `of ${nameOfTree(id)}, as verify has found, ${describeVerified(verified)}`,
-        ),
-        isOfNow
-          ? 'A sync that compares content transfers anew what is damaged in the current tree'
-          : 'What is current is not: the damage goes with the snapshot, once no rule keeps that',
-      ],
-      {
-        command: isOfNow
-          ? `mirrorlatch sync ${root} -- --checksum`
-          : `mirrorlatch explain ${root} ${first.id}`,
-      },
-    ),
-  ];
+  const found = damaged.map(
+    ({ id, verified }) =>
+      `of ${nameOfTree(id)}, as verify has found, ${describeVerified(verified)}`,
+  );
+  const { answer: whatFollows, command } = afterDamage(
+    status,
+    isFilled,
+    first.id,
+    damaged.some(({ isCurrent }) => isCurrent),
+  );
+  return [answer('What is damaged?', [...found, whatFollows], { command })];
+}
+
+function afterDamage(
+  { root, source, current }: MirrorStatus,
+  isFilled: boolean,
+  first: string,
+  isOfNow: boolean,
+): Pick<Answer, 'answer' | 'command'> {
+  const quoted = quoteForSh(root);
+  const look = `mirrorlatch verify ${quoted} --bitrot`;
+  if (isOfNow) {
+    return source !== null && !isFilled
+      ? {
+          answer: 'A sync that compares content transfers anew what is damaged in the current tree',
+          command: `mirrorlatch sync ${quoted} -- --checksum`,
+        }
+      : { answer: `${MENDED_BY_ITS_FILLER}. Verify names what is damaged`, command: look };
+  }
+  const { verified } = current ?? {};
+  return verified?.content === true
+    ? {
+        answer:
+          'What is current is not: the damage goes with the snapshot, once no rule keeps that',
+        command: `mirrorlatch explain ${quoted} ${first}`,
+      }
+    : {
+        answer: 'What is current has not been read since, and may have the same damage',
+        command: look,
+      };
 }

@@ -4,6 +4,7 @@ import { NOTHING_PUBLISHED } from '../../errors.ts';
 import { describeHold } from '../../mirror/settings/settings.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { Facts, Failure } from '../../operations/explain.ts';
+import type { MirrorStatus } from '../../operations/status.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { describeCheck } from '../options/check.ts';
 import { describeProbe } from '../options/probe.ts';
@@ -12,8 +13,12 @@ import { oneLine } from '../output.ts';
 import { showSince } from '../units.ts';
 import { type Answer, answer } from './answer.ts';
 
-/** Why the last sync failed, and what of it is left. */
-export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
+/**
+ * Why the last sync failed, and what of it is left.
+ *
+ * @param isFilled by a command of the configuration.
+ */
+export function failureAnswer({ status, failure, remains }: Facts, isFilled = false): Answer[] {
   if (failure === null) return [];
   const { at, code, exitCode, message, findings } = failure;
   // What a hook or a check said, its message has; rsync had no part in that.
@@ -50,7 +55,7 @@ export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
       // What rsync said there is how much it would have transferred.
       {
         quoted: isShrink(code) ? [] : (log?.lines ?? findings.map(describeFinding)),
-        command: wayOutOf(failure, root),
+        command: wayOutOf(failure, status, isFilled),
       },
     ),
   ];
@@ -77,7 +82,15 @@ function isShrink(code: string): boolean {
   return code === 'SHRUNKEN_SOURCE';
 }
 
-function wayOutOf({ code, log }: Failure, root: string): string {
+/** The command that brings a mirror up to date; null if none is known. */
+function renewal({ root, source }: MirrorStatus, isFilled: boolean): string | null {
+  const quoted = quoteForSh(root);
+  if (isFilled) return `mirrorlatch lock ${quoted}`;
+  return source === null ? null : `mirrorlatch sync ${quoted}`;
+}
+
+function wayOutOf({ code, log }: Failure, status: MirrorStatus, isFilled: boolean): string | null {
+  const root = quoteForSh(status.root);
   switch (code) {
     case 'SHRUNKEN_SOURCE':
     case 'EXCLUDED_LOSS':
@@ -90,7 +103,7 @@ function wayOutOf({ code, log }: Failure, root: string): string {
     case 'SIGINT':
     case 'SIGTERM':
     case 'SIGHUP':
-      return `mirrorlatch sync ${root}`;
+      return renewal(status, isFilled);
     default:
       return log === null
         ? `mirrorlatch sync ${root} --dry-run`
@@ -98,15 +111,18 @@ function wayOutOf({ code, log }: Failure, root: string): string {
   }
 }
 
-/** When a sync last succeeded, and when the last one looked at everything. */
-export function freshAnswer({ status, fullLookAt }: Facts): Answer {
+/**
+ * When a sync last succeeded, and when the last one looked at everything.
+ *
+ * @param isFilled by a command of the configuration.
+ */
+export function freshAnswer({ status, fullLookAt }: Facts, isFilled = false): Answer {
   const { syncedAt, isFresh, lastSync, current } = status;
-  const root = quoteForSh(status.root);
   const question = 'How fresh is it?';
   if (current === null) return answer(question, ['nothing has been published yet']);
   if (syncedAt === null) {
     return answer(question, ['no sync has succeeded yet, so nobody knows how old its tree is'], {
-      command: `mirrorlatch sync ${root}`,
+      command: renewal(status, isFilled),
     });
   }
   const isQuick = lastSync !== null && 'look' in lastSync && lastSync.look !== undefined;
@@ -120,7 +136,7 @@ export function freshAnswer({ status, fullLookAt }: Facts): Answer {
         : []),
       ...(isFresh === false ? ['that is longer ago than --max-age allows'] : []),
     ],
-    { command: isFresh === false ? `mirrorlatch sync ${root}` : null },
+    { command: isFresh === false ? renewal(status, isFilled) : null },
   );
 }
 

@@ -68,6 +68,17 @@ test('a whole archive is right, by either form of its keys', async () => {
   expect(alone.notes).toEqual(['signatures are not checked: no keyring is named']);
 });
 
+test('what debmirror keeps for itself is no archive', async () => {
+  const directory = await archive();
+  const own = join(directory, '.temp');
+  mkdirSync(own);
+  await execa('cp', ['-a', join(directory, 'dists'), own]);
+  expect(await check(directory)).toMatchObject({
+    isRight: true,
+    kinds: [{ kind: 'apt', found: 1 }],
+  });
+});
+
 /** Of a Release that was valid until yesterday; s. */
 const EXPIRED = ['ValidTime=-86400'];
 

@@ -226,15 +226,16 @@ test('the next sync tells what it goes on from, how much space there is, and wha
   expect(answer).toMatch(/After a publication it removes a, b, c and 1 more,/);
 });
 
+const timed: Schedule = {
+  schedule: '03:17',
+  after: undefined,
+  isFilled: false,
+  starter: { unit: 'mirrorlatch-sync@debian.timer', next: ago(-2 * HOUR - 1000) },
+  jobs: [],
+  install: 'mirrorlatch systemd debian --install',
+};
+
 test('a mirror of the configuration says what syncs it, when next, and when a sync last ran', () => {
-  const timed = {
-    schedule: '03:17',
-    after: undefined,
-    isFilled: false,
-    starter: { unit: 'mirrorlatch-sync@debian.timer', next: ago(-2 * HOUR - 1000) },
-    jobs: [],
-    install: 'mirrorlatch systemd debian --install',
-  };
   const lastSync = { event: 'unchanged', at: ago(HOUR), current: 'new' } as const;
   const told = (more: Partial<Schedule>, status: Partial<MirrorStatus> = { lastSync }) =>
     answersTo(factsWith(status), { ...timed, ...more }).find(
@@ -350,6 +351,25 @@ test('a sync that the shrink guard refused names what it would delete, and how t
   });
 });
 
+test('what a check has refused is filled again by what fills the mirror', () => {
+  const failure = {
+    at: ago(HOUR),
+    id: 'x',
+    code: 'CHECK_FAILED',
+    exitCode: 65,
+    message: 'the new tree is not what it says of itself',
+    findings: [],
+    log: null,
+  };
+  const commandOf = (more: Partial<MirrorStatus>, isFilled: boolean) =>
+    answersTo(factsWith(more, { failure }), { ...timed, isFilled }).find(
+      ({ question }) => question === 'Why did the last sync fail?',
+    )?.command;
+  expect(commandOf({}, false)).toBe(`mirrorlatch sync ${QUOTED}`);
+  expect(commandOf({ source: null }, true)).toBe(`mirrorlatch lock ${QUOTED}`);
+  expect(commandOf({ source: null }, false)).toBeNull();
+});
+
 describe('what verify has found', () => {
   const damaged = { event: 'verified', id: 'x', at: ago(HOUR), damaged: 1, content: true } as const;
   const told = (...snapshots: SnapshotInfo[]) =>
@@ -361,8 +381,31 @@ describe('what verify has found', () => {
     expect(answer.command).toBe(`mirrorlatch sync ${QUOTED} -- --checksum`);
   });
 
-  test('of an older one goes with that', () => {
+  test('of an older one may be in the current one, too', () => {
     const answer = told(snapshot('old', { verified: damaged }), current);
+    expect(answer.answer).toContain('has not been read since, and may have the same damage');
+    expect(answer.command).toBe(`mirrorlatch verify ${QUOTED} --bitrot`);
+  });
+
+  test('where no sync fills the mirror is not mended by one', () => {
+    const snapshots = [{ ...current, verified: damaged }];
+    for (const answers of [
+      answersTo(factsWith({ source: null, snapshots })),
+      answersTo(factsWith({ snapshots }), { ...timed, isFilled: true }),
+    ]) {
+      const answer = answers.find(({ question }) => question === 'What is damaged?');
+      expect(answer?.answer).toContain('what fills it has to bring anew what is damaged');
+      expect(answer?.command).toBe(`mirrorlatch verify ${QUOTED} --bitrot`);
+    }
+  });
+
+  test('of an older one goes with that, if the current one was read', () => {
+    const read = { ...current, verified: { ...damaged, damaged: 0 } };
+    const facts = factsWith({
+      current: read,
+      snapshots: [snapshot('old', { verified: damaged }), read],
+    });
+    const answer = answerTo('What is damaged', facts);
     expect(answer.answer).toContain('the damage goes with the snapshot');
     expect(answer.command).toBe(`mirrorlatch explain ${QUOTED} old`);
   });
