@@ -9,7 +9,8 @@ import type { Session } from './session.ts';
 
 /**
  * The names of the files of a tree that each kind begins with, sorted. They lie in files, because an index of
- * Python packages has one for each of its projects.
+ * Python packages has one for each of its projects. What lies in a hidden directory is passed over: programs keep
+ * there what they work on, such as debmirror(1) its new indexes, and rsync what comes late.
  *
  * @throws MirrorlatchError IO when the tree cannot be read.
  */
@@ -64,7 +65,9 @@ async function sortOut(lists: readonly List[], session: Session): Promise<void> 
   const patterns = lists.flatMap(({ kind }) => kind.patterns);
   const named = patterns.flatMap((pattern) => ['-o', '-name', pattern]).slice(1);
   const isFile = ['(', '-type', 'f', '-o', '-type', 'l', ')'];
-  const args = [tree, '-xdev', ...isFile, '(', ...named, ')', '-printf', '%y\\0%f\\0%P\\0'];
+  // The tree itself may have any name.
+  const unhidden = ['-mindepth', '1', '-name', '.?*', '-type', 'd', '-prune', '-o'];
+  const args = [tree, '-xdev', ...unhidden, ...isFile, '(', ...named, ')', '-printf', '%y\\0%f\\0%P\\0'];
   const parts: string[] = [];
   const ended = await find(args, { inherit, signal }, (text) => {
     if (parts.push(text) < 3) return;

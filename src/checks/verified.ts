@@ -14,20 +14,28 @@ import type { Known } from './check-tree.ts';
  *
  * @returns undefined unless that tree is there still: the numbers of its inodes are used again when it is not.
  */
-export function verifiedIn(layout: Layout): Known | undefined {
+export function verifiedIn(layout: Layout): (Known & { id: string }) | undefined {
   if (!lstatIfThere(layout.checked)?.isFile()) return undefined;
   const [header] = readNames(layout.checked);
   const checked = checkVerifiedHeader(parseJson(header));
   if (!('record' in checked)) return undefined;
   const { id, tree, heads = [] } = checked.record;
   if (identityIfThere(layout.snapshot(id)) !== tree) return undefined;
-  return { heads, lines: linesOf(layout) };
+  return { id, heads, lines: linesOf(layout) };
 }
 
 function* linesOf({ checked }: Layout): Generator<Line> {
   const texts = readNames(checked);
   texts.next();
   for (const text of texts) yield parseLine(text);
+}
+
+/** Forgets what was found right, because files have changed without a sign of it: the next check reads all of them. */
+export function forgetVerified(layout: Layout): void {
+  const known = verifiedIn(layout);
+  if (known === undefined) return;
+  const { id } = known;
+  recordVerified(layout, id, layout.snapshot(id), { heads: known.heads, lines: [] });
 }
 
 /**

@@ -30,6 +30,7 @@ import { Differences, newFilesFor } from './differences.ts';
 import { takeOutLeftOut } from './left-out.ts';
 import { makePlan } from './make-plan.ts';
 import { forLook, type Look } from './settle.ts';
+import { isRefused } from './wrong.ts';
 
 /** rsync(1): at most 20 --link-dest directories. One is for what is current, one for earlier versions. */
 const MOST_EARLIER = 17;
@@ -273,13 +274,15 @@ interface SourcesOfFiles {
 }
 
 function applyOptions(
-  { writer, strategy, clone, base }: SyncContext,
+  { writer, strategy, clone, base, needsWholePass }: SyncContext,
   { earlier, basis, cannotLink }: SourcesOfFiles,
 ): ApplyOptions {
   const mustCopy = cannotLink || strategy === 'copy' || clone === 'copy' || clone === 'reflink';
   const last = [base, basis].filter((path) => path !== undefined);
+  // A whole pass needs them for all that is right.
+  const isDoubtful = isRefused(writer.layout) && !needsWholePass;
   return {
-    from: [...earlier.slice(0, MOST_EARLIER), ...last],
+    from: isDoubtful ? [] : [...earlier.slice(0, MOST_EARLIER), ...last],
     how: mustCopy ? 'copy' : 'link',
     partial: writer.layout.partial,
   };

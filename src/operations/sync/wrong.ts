@@ -42,8 +42,15 @@ export async function ageWrong(
   }
 }
 
+/**
+ * Whether the last tree was refused. Then what is current may be what is wrong, if a disk has damaged it: rsync
+ * would take a file of the same size and time from there again.
+ */
+export function isRefused(layout: Writer['layout']): boolean {
+  return lstatIfThere(namesOfWrong(layout)) !== undefined;
+}
+
 function* wrongIn(layout: Writer['layout']): Generator<{ name: string }> {
-  const path = namesOfWrong(layout);
-  if (lstatIfThere(path) === undefined) return;
-  for (const name of readNames(path)) yield { name };
+  if (!isRefused(layout)) return;
+  for (const name of readNames(namesOfWrong(layout))) yield { name };
 }

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { forgetVerified } from '../../checks/verified.ts';
 import { asMirrorlatchError } from '../../errors.ts';
 import { appendHistory } from '../../mirror/history/history.ts';
 import type { Layout } from '../../mirror/layout.ts';
@@ -42,6 +43,7 @@ export async function keepResults(
   const { trees, hasRead: content } = results;
   try {
     await withLock(layout, session, async () => {
+      if (trees.some(({ damaged }) => damaged > 0)) forgetVerified(layout);
       if (record) for (const tree of trees) await recordTree(layout, tree, results, means);
       for (const { id, damaged, recordedAt, recordDamage, checked } of trees) {
         if (recordedAt === null && recordDamage === null && checked + damaged === 0) continue;

@@ -95,3 +95,12 @@ test('what a list says of itself is passed over: sha256sum read it before it had
   await execa('sh', ['-c', 'sha256sum * SHA256SUMS >SHA256SUMS'], { cwd: directory });
   expect(await runCheck(directory)).toMatchObject({ isRight: true, files: 1 });
 });
+
+test('what lies in a hidden directory is what some program works on, but the tree itself may have such a name', async () => {
+  const directory = await sums();
+  const work = join(directory, '.temp/dists');
+  mkdirSync(work, { recursive: true });
+  renameSync(join(directory, 'SHA256SUMS'), join(work, 'SHA256SUMS'));
+  expect(await runCheck(directory)).toMatchObject({ isRight: true, kinds: [] });
+  expect(await runCheck(join(directory, '.temp'))).toMatchObject({ isRight: false, count: 5 });
+});

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { runCheck } from '../../support/checked.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { fileListOf } from '../../support/file-list.ts';
+import { rot } from '../../support/flip-bit.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import {
   type RunningProgram,
@@ -17,6 +18,7 @@ import { startPush } from '../../support/push.ts';
 import type { SmallMirror } from '../../support/small-mirror.ts';
 import { startSshDaemon } from '../../support/sshd.ts';
 import { CUT_OFF, checkedMirror, listOf, summedFiles } from '../../support/summed-files.ts';
+import { damageIn } from '../../support/verified.ts';
 
 const inPlace = mirrorsInPlace();
 
@@ -132,3 +134,18 @@ test('all that was wrong comes again, however much it was', async () => {
   expect(await runForJson(sync)).toMatchObject({ outcome: 'published' });
   expect(existsSync(mirror.state('staging/.wrong'))).toBe(false);
 });
+
+test.each(['hardlink', 'copy'])(
+  'what the disk has damaged in the current tree comes from the source, and not from there again: %s',
+  async (clone) => {
+    const mirror = await checkedMirror();
+    rot(join(mirror.root, 'current/images/b.iso'));
+    expect(await damageIn(mirror, '--bitrot')).toEqual(['content images/b.iso']);
+    mirror.change({ file: 'changed' });
+    const sync = ['sync', mirror.root, '--clone', clone, '--retries', '0'];
+    expectFailure(await runProgram(sync), 65, /images\/b\.iso: sha256/);
+    expect(await runForJson(sync)).toMatchObject({ outcome: 'published' });
+    expect(await damageIn(mirror, '--bitrot')).toEqual([]);
+    expect(readFileSync(join(mirror.root, 'current/images/b.iso'), 'utf8')).toBe('first b');
+  },
+);
