@@ -67,7 +67,17 @@ async function sortOut(lists: readonly List[], session: Session): Promise<void> 
   const isFile = ['(', '-type', 'f', '-o', '-type', 'l', ')'];
   // The tree itself may have any name.
   const unhidden = ['-mindepth', '1', '-name', '.?*', '-type', 'd', '-prune', '-o'];
-  const args = [tree, '-xdev', ...unhidden, ...isFile, '(', ...named, ')', '-printf', '%y\\0%f\\0%P\\0'];
+  const args = [
+    tree,
+    '-xdev',
+    ...unhidden,
+    ...isFile,
+    '(',
+    ...named,
+    ')',
+    '-printf',
+    '%y\\0%f\\0%P\\0',
+  ];
   const parts: string[] = [];
   const ended = await find(args, { inherit, signal }, (text) => {
     if (parts.push(text) < 3) return;

@@ -125,11 +125,18 @@ export const UNDERSTANDABLE = 'what can be understood';
 /** What is expected where a file is missing that has a name. */
 export const A_FILE = 'a file';
 
-/** `pool/a.deb: size 12, expected 14 (dists/stable/main/binary-amd64/Packages)` */
+/**
+ * `pool/a.deb: size 12, expected 14 (dists/stable/main/binary-amd64/Packages)`; of the digits of a checksum the first
+ * are enough for a sentence.
+ */
 export function describeFinding({ name, kind, expected, found, by }: FindingRecord): string {
   const source = by === '' || by === name ? '' : ` (${by})`;
   if (kind === 'missing') return `${expected === A_FILE ? name : expected} is missing${source}`;
-  return `${name}: ${found}, expected ${expected}${source}`;
+  return `${name}: ${shortened(found)}, expected ${shortened(expected)}${source}`;
+}
+
+function shortened(text: string): string {
+  return text.replace(/^(\S+ [0-9a-f]{12})[0-9a-f]{20,}$/, '$1…');
 }
 
 /** `72 hash, 70 missing; 140 in dists, 2 in pool/x` */

@@ -79,7 +79,7 @@ export function refusalOfWriters(
 function problemsOfContent(snapshots: readonly SnapshotInfo[]): string[] {
   const damaged = snapshots.filter(({ verified }) => verified !== null && verified.damaged > 0);
   return [
-    ...damaged.map(({ id }) => `verify found damage in ${nameOf(id)}`),
+    ...(damaged.length === 0 ? [] : [`verify found damage in ${describeTrees(damaged)}`]),
     ...snapshots.filter(({ isCurrent }) => isCurrent).flatMap(problemOfCheck),
   ];
 }
@@ -92,6 +92,15 @@ function problemOfCheck({ id, checked }: SnapshotInfo): string[] {
   const more = count > 1 ? `, and ${count - 1} more` : '';
   const by = checked?.anyway === undefined ? '' : ` by ${checked.anyway.by}`;
   return [`${nameOf(id)} was published anyway${by}, although ${describeFinding(first)}${more}`];
+}
+
+/** So many are named. */
+const FEW = 3;
+
+function describeTrees(snapshots: readonly SnapshotInfo[]): string {
+  const names = snapshots.slice(0, FEW).map(({ id }) => nameOf(id));
+  const more = snapshots.length > FEW ? ` and ${snapshots.length - FEW} more` : '';
+  return names.join(', ') + more;
 }
 
 function nameOf(id: string): string {

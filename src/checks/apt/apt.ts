@@ -128,7 +128,7 @@ async function readRelease(name: string, session: Session): Promise<string[]> {
   }
   if (absent > 0 && !session.options.isComplete)
     session.notes.add(
-      `${name} names ${absent} indexes that are not there; nobody knows whether they were left out on purpose`,
+      `${name} names ${absent === 1 ? 'an index that is' : `${absent} indexes that are`} not there; nobody knows whether that was left out on purpose`,
     );
   return found;
 }

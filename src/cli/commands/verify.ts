@@ -16,6 +16,7 @@ import { LOCK, type LockFlags } from '../options/lock.ts';
 import { bad, good, printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
 import { createReporter, nameOfTree, printWarning } from '../terminal.ts';
+import { showFiles } from '../units.ts';
 import { count } from '../values.ts';
 
 interface Flags extends LockFlags {
@@ -112,7 +113,9 @@ function printResult(result: VerifyResult): void {
   }
   if (read !== null) {
     const rate = read.seconds > 0 ? `, ${showBytes(Math.round(read.bytes / read.seconds))}/s` : '';
-    printLine(`read ${read.files} files, ${showBytes(read.bytes)} in ${read.seconds} s${rate}`);
+    printLine(
+      `read ${showFiles(read.files)}, ${showBytes(read.bytes)} in ${read.seconds} s${rate}`,
+    );
   }
   for (const line of waysOut(result)) printWarning(line);
 }
@@ -127,15 +130,15 @@ function describeTree(tree: VerifiedTree, hasRead: boolean): string {
   const { entries, files, unknown, checked, damaged, recordDamage } = tree;
   if (isUnknown(tree)) return NOTHING_RECORDED;
   const unsaid = unknown - checked;
-  const recorded = damaged > 0 ? `${files - damaged} of its ${files}` : `its ${files}`;
+  const recorded = `${damaged > 0 ? `${files - damaged} of ` : ''}its ${showFiles(files)}`;
   const parts = [
     ...(damaged > 0 ? [`${damaged} damaged`] : []),
     ...(recordDamage === null ? [] : [recordDamage]),
     ...(isUnrecorded(tree) ? [] : [`${entries} entries compared`]),
     ...(isUnrecorded(tree) && !tree.isRecordedNow ? [NOTHING_RECORDED] : []),
-    ...(hasRead && !isUnrecorded(tree) ? [`the content of ${files - unknown} files`] : []),
-    ...(checked > 0 ? [`${checked} files held against what its repositories say`] : []),
-    ...(tree.isRecordedNow ? [`nothing had been recorded of it; ${recorded} files are now`] : []),
+    ...(hasRead && !isUnrecorded(tree) ? [`the content of ${showFiles(files - unknown)}`] : []),
+    ...(checked > 0 ? [`${showFiles(checked)} held against what its repositories say`] : []),
+    ...(tree.isRecordedNow ? [`nothing had been recorded of it; by now it is of ${recorded}`] : []),
     ...(hasRead && unsaid > 0 ? [`no checksum was known of ${unsaid}`] : []),
     ...(tree.isRecordedLate ? [`with what was recorded later, ${tree.recordedAt}`] : []),
   ];
