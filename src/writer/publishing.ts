@@ -1,14 +1,8 @@
 import { refuseUnverifiable } from '../checks/signature.ts';
-import { asMirrorlatchError, hasCode, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
+import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { type Changes, forgetChanges } from '../mirror/changes.ts';
-import { appendHistory, readHistory, type SyncFigures } from '../mirror/history/history.ts';
-import { indexOf } from '../mirror/history/history-index.ts';
-import type {
-  FindingRecord,
-  HistoryEntry,
-  LeftOutRecord,
-  LookFigures,
-} from '../mirror/history/history-line.ts';
+import { appendHistory, type SyncFigures } from '../mirror/history/history.ts';
+import type { LeftOutRecord, LookFigures } from '../mirror/history/history-line.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { refuseClosedByHand } from '../mirror/locks/gate.ts';
 import type { PlanFigures } from '../mirror/plan/plan.ts';
@@ -31,7 +25,7 @@ import { emptyTrash } from '../mirror/trash.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { recordsOf } from './checking.ts';
+import { failureBefore, recordFailure } from './failures.ts';
 import type { HookSubject } from './hooks.ts';
 import { prove } from './proving.ts';
 import { pruneQuietly } from './pruning.ts';
@@ -94,12 +88,6 @@ export async function makingSnapshot<Result>(
   }
 }
 
-/** The last line of history about a sync, if that has failed. */
-function failureBefore({ layout }: Writer): Extract<HistoryEntry, { event: 'failed' }> | undefined {
-  const { lastSync } = indexOf(readHistory(layout));
-  return lastSync?.event === 'failed' ? lastSync : undefined;
-}
-
 /** What hooks are told of a snapshot that is to become current. */
 function subjectOf(
   { layout, settings, before }: Writer,
@@ -144,42 +132,6 @@ export function refuseMounts({
 }: Pick<Writer, 'layout' | 'settings' | 'before'>): void {
   if (settings.mode === 'in-place') refuseMountsWithin(layout.gate, 'written');
   else if (before !== undefined) refuseMountsWithin(layout.snapshot(before), 'cloned');
-}
-
-/** Best effort: what failed is thrown anyway, and the disk may be full. */
-function recordFailure(
-  { layout, hooks }: Pick<Writer, 'layout' | 'hooks'>,
-  id: string,
-  error: MirrorlatchError,
-): void {
-  const { code, message } = error;
-  // The mirror is another host's now, and so is its history. A wrong command line is no failed sync.
-  if (code === 'LOCK_LOST' || code === 'USAGE') return;
-  const found = findingsOf(error);
-  const entry = { event: 'failed', at: now(), id, code, message, ...found } as const;
-  for (const report of [() => appendHistory(layout, entry), () => hooks.afterFailure(entry)]) {
-    try {
-      report();
-    } catch {
-      // Nothing more can be done here.
-    }
-  }
-}
-
-function findingsOf(error: MirrorlatchError): { findings?: FindingRecord[] } {
-  const findings = hasCode(error, 'CHECK_FAILED') ? error.details.findings : undefined;
-  return findings === undefined ? {} : { findings: recordsOf(findings) };
-}
-
-/** Records that the making of a snapshot failed before the work had begun. */
-export function recordFailedStart(
-  mirror: Pick<Writer, 'layout' | 'hooks'>,
-  { id, at }: WantedName,
-  error: unknown,
-  failure: string,
-): void {
-  const name = id ?? freshId(at ?? new Date(), () => false);
-  recordFailure(mirror, name, asMirrorlatchError(error, failure));
 }
 
 /** A finished tree, and what is known of how it was made. */
