@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
 import { type Line, linesIn, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
+import { Turns } from '../system/event-loop.ts';
 import { optimizeCode } from '../system/heap.ts';
 import { alpine } from './alpine/alpine.ts';
 import { apt } from './apt/apt.ts';
@@ -183,8 +184,10 @@ async function judgeMissing(
     },
   };
   const selected = selection && (await selectedOf(files, selection, options));
+  const turns = new Turns(options.signal);
   let leftOut = 0;
   for (const { key, said } of missing) {
+    await turns.step();
     const name = nameOfKey(key);
     if (selected?.has(name) ?? true)
       findings.add(name, 'missing', A_FILE, 'nothing', parseClaim(said).by);

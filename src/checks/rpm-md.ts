@@ -82,20 +82,27 @@ async function checkSignature(name: string, session: Session): Promise<void> {
 
 const END = '</package>';
 
-/** Some packages have many files; bytes. */
-const LONGEST_PACKAGE = 64 * 1024 ** 2;
+/** All that a package provides and requires is in it, and some of its files; characters. */
+const LONGEST_PACKAGE = 8 * 1024 ** 2;
 
 /** Says of each package that the list of a repository names what it is. */
 async function readPackages(name: string, top: string, session: Session): Promise<void> {
   if (!session.files.isThere(name)) return;
-  let rest = '';
+  let begun: string[] = [];
+  let length = 0;
   const isWhole = await session.readList(name, (lines) => {
-    const parts = (rest + lines.join('\n')).split(END);
-    rest = `${parts.pop() ?? ''}\n`;
-    if (rest.length > LONGEST_PACKAGE) throw new Malformed('it has a package of more than 64 MiB');
-    for (const part of parts) readPackage(part, name, top, session);
+    const [first = '', ...others] = lines.join('\n').split(END);
+    begun.push(first);
+    length += first.length + 1;
+    for (const next of others) {
+      readPackage(begun.join('\n'), name, top, session);
+      begun = [next];
+      length = next.length + 1;
+    }
+    if (length > LONGEST_PACKAGE) throw new Malformed('it has a package of more than 8 MiB');
   });
-  if (isWhole && !rest.includes('</metadata>')) session.findings.doubt(name, 'it is cut off');
+  const isCutOff = isWhole && !begun.some((text) => text.includes('</metadata>'));
+  if (isCutOff) session.findings.doubt(name, 'it is cut off');
 }
 
 function readPackage(text: string, name: string, top: string, session: Session): void {

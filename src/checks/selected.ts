@@ -9,6 +9,7 @@ import { FILTER_RULES, parseRsyncOptions } from '../rsync/options.ts';
 import { runRsync } from '../rsync/run.ts';
 import { parseSource } from '../rsync/source.ts';
 import { isTemporary, isUpdateMark } from '../rsync/temporary-names.ts';
+import { Turns } from '../system/event-loop.ts';
 
 /** By what a sync has chosen the entries of its source. */
 export interface Selection {
@@ -60,7 +61,9 @@ export async function selectedOf(
   const selected = new Set<string>();
   mkdirSync(source, { mode: 0o700 });
   try {
+    const turns = new Turns(signal);
     for (const { name, size = 0 } of files) {
+      await turns.step();
       if (!without.includes('temp-excludes') && isTemporary({ name, type: 'file' })) continue;
       if (!without.includes('update-marks') && isUpdateMark({ name, type: 'file' })) continue;
       // One that cannot be made here is missed.

@@ -1,4 +1,5 @@
 import { type Checksum, checksumOf } from '../claims.ts';
+import { Malformed } from '../tree-files.ts';
 
 /** A file of the pool, as an index says what it is. */
 export interface PoolFile {
@@ -8,6 +9,9 @@ export interface PoolFile {
   size: number | undefined;
   sum: Checksum | undefined;
 }
+
+/** Those of Linux have some ten, and what is called a source here has no more. */
+const MOST_FILES = 10_000;
 
 const STRENGTH = ['sha512', 'sha256', 'sha1', 'md5'];
 
@@ -24,6 +28,7 @@ export class Stanzas {
     this.#onFile = onFile;
   }
 
+  /** @throws Malformed for a source of too many files. */
   add(lines: readonly string[]): void {
     for (const line of lines) this.#line(line);
   }
@@ -75,6 +80,8 @@ export class Stanzas {
     const isStronger =
       before?.sum === undefined ||
       STRENGTH.indexOf(sum.algorithm) < STRENGTH.indexOf(before.sum.algorithm);
+    if (this.#files.size === MOST_FILES && before === undefined)
+      throw new Malformed(`it has a source of more than ${MOST_FILES} files`);
     if (isStronger) this.#files.set(name, { path: name, size: Number(size), sum });
   }
 }

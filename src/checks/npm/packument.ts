@@ -1,6 +1,7 @@
 import { bestOf, type Checksum } from '../claims.ts';
 import { entryOf, latin1, readJson } from '../json.ts';
 import { percentDecoded } from '../percent.ts';
+import { Malformed } from '../tree-files.ts';
 
 /** One version of a package in a registry. */
 export interface Version {
@@ -26,18 +27,26 @@ export class Packument {
 
   /** @throws Malformed */
   async read(content: AsyncIterable<Buffer>): Promise<void> {
-    const paths = ['$.name', '$.versions.*.dist', '$._distfiles', '$._attachments'];
-    await readJson(content, paths, ([key], value) => {
+    const paths = ['$.name', '$.versions.*.dist', '$._distfiles', '$._attachments.*'];
+    let length = 0;
+    await readJson(content, paths, ([key, file = ''], value) => {
       if (key === 'name' && typeof value === 'string') this.name = latin1(value);
       else if (key === 'versions' && this.first.length < FEW) this.first.push(...versionOf(value));
       else if (key === '_distfiles') this.isOfVerdaccio = true;
-      else if (key === '_attachments' && typeof value === 'object')
-        for (const file of Object.keys(value ?? {})) this.kept.add(latin1(file));
+      else if (key === '_attachments') {
+        this.kept.add(latin1(file));
+        length += file.length;
+        if (length > LONGEST_ATTACHMENTS)
+          throw new Malformed('it has more than 1 MiB of names in _attachments');
+      }
     });
   }
 }
 
 const FEW = 20;
+
+/** A tarball for each version: as many as of no package; characters. */
+const LONGEST_ATTACHMENTS = 1024 ** 2;
 
 /** @throws Malformed */
 export async function readVersions(

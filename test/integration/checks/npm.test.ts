@@ -197,6 +197,17 @@ test('a registry of documents alone, whose tarballs are elsewhere, is right', as
   expect(await check(tree)).toMatchObject({ isRight: true, files: 0 });
 });
 
+test('a document keeps no endless list of its tarballs', async () => {
+  const tree = treeOf('verdaccio');
+  const path = join(tree, 'mine-plain', 'package.json');
+  const document = JSON.parse(readFileSync(path, 'utf8'));
+  const names = Array.from({ length: 100_000 }, (_, at) => [`mine-plain-${at}.tgz`, {}]);
+  writeFileSync(path, JSON.stringify({ ...document, _attachments: Object.fromEntries(names) }));
+  expect((await check(tree)).findings).toMatchObject([
+    { kind: 'malformed', found: 'it has more than 1 MiB of names in _attachments' },
+  ]);
+});
+
 test('tarballs of which none has come yet are missing', async () => {
   const tree = treeOf('files');
   for (const name of ['alpha', 'beta']) rmSync(join(tree, name, '-', `${name}-1.0.0.tgz`));

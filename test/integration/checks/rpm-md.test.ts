@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCheck, wrong } from '../../support/checked.ts';
@@ -233,6 +233,22 @@ test('what a sync leaves out is not missing, and what its source lacks is', asyn
   const result = await runProgram(sync);
   expectFailure(result, 65, /: beta-1.0.rpm is missing \(repodata\/primary.xml/);
   expect(result.stderr).not.toMatch(/alpha/);
+});
+
+test('a list whose first package never ends is not read to its end', async () => {
+  const directory = scratchDirectory();
+  const list = gzipSync(`<metadata>\n<package>\n${'<file>/x</file>\n'.repeat(1_000_000)}`);
+  mkdirSync(join(directory, 'repodata'));
+  writeFileSync(join(directory, 'repodata/primary.xml.gz'), list);
+  const sum = `<checksum type="sha256">${createHash('sha256').update(list).digest('hex')}</checksum>`;
+  const place = `<location href="repodata/primary.xml.gz"/><size>${list.length}</size>`;
+  writeFileSync(
+    join(directory, 'repodata/repomd.xml'),
+    `<repomd><data type="primary">${sum}${place}</data></repomd>\n`,
+  );
+  expect((await check(directory)).findings).toMatchObject([
+    { kind: 'malformed', found: 'it has a package of more than 8 MiB' },
+  ]);
 });
 
 test('a repomd.xml of tags that never end holds no check up', async () => {
