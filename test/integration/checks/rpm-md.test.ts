@@ -246,9 +246,10 @@ test('a list whose first package never ends is not read to its end', async () =>
     join(directory, 'repodata/repomd.xml'),
     `<repomd><data type="primary">${sum}${place}</data></repomd>\n`,
   );
-  expect((await check(directory)).findings).toMatchObject([
-    { kind: 'malformed', found: 'it has a package of more than 8 MiB' },
-  ]);
+  const found = 'it has a package of more than 8 MiB';
+  expect((await check(directory)).findings).toContainEqual(
+    expect.objectContaining({ kind: 'malformed', found }),
+  );
 });
 
 test('a repomd.xml of tags that never end holds no check up', async () => {
