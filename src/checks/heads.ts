@@ -38,7 +38,7 @@ export class Heads {
    */
   miss(before: readonly Head[], session: Session): void {
     for (const head of before) {
-      if (this.#byPlace.has(placeOf(head)) || session.files.find(head.name) !== 'missing') continue;
+      if (this.#byPlace.has(placeOf(head)) || session.files.isThere(head.name)) continue;
       const directory = bytePath(session.options.tree, posix.dirname(head.name));
       const isLast = !this.#kinds.has(head.kind);
       if (isLast || lstatIfThere(directory) !== undefined)

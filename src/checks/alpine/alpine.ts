@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { type Checksum, checksumOf, nameIn } from '../claims.ts';
+import { A_FILE } from '../finding.ts';
 import type { Kind } from '../kind.ts';
 import type { Session } from '../session.ts';
 import { membersOf } from '../tar.ts';
@@ -28,7 +29,10 @@ export const alpine: Kind = {
 async function readIndex(name: string, session: Session): Promise<void> {
   const { files, options } = session;
   const file = files.find(name);
-  if (typeof file === 'string') return;
+  if (typeof file === 'string') {
+    session.findings.add(name, file, A_FILE, 'something else');
+    return;
+  }
   if (files.startOf(file, 3).toString('latin1') === 'ADB') {
     session.notes.add(`${name} is an index of apk 3, which is not read`);
     return;

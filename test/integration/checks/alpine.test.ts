@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -125,6 +126,14 @@ test.for<[what: string, damage: (at: string) => unknown, findings: RegExp[]]>([
     'an index that is no archive',
     (at) => writeFileSync(join(at, 'APKINDEX.tar.gz'), '<html>502 Bad Gateway</html>\n'),
     [/^malformed .*APKINDEX/],
+  ],
+  [
+    'an index that is a symlink out of the tree',
+    (at) => {
+      rmSync(join(at, 'APKINDEX.tar.gz'));
+      symlinkSync('/etc/passwd', join(at, 'APKINDEX.tar.gz'));
+    },
+    [/^not-regular .*APKINDEX/],
   ],
   [
     'an archive without an index',

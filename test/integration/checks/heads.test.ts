@@ -48,6 +48,17 @@ test('a repository that has lost what it begins with is not published, in place 
   }
 });
 
+test('a directory in the place of what a repository begins with is no such file', async () => {
+  const mirror = await withSuites(smallMirror());
+  remove(mirror, 'dists/old/Release', 'dists/old/main');
+  mirror.change({ 'dists/old/Release/file': '' });
+  expectFailure(
+    await syncOf(mirror),
+    65,
+    /: dists\/old\/Release: something else, .*, expected a regular file/,
+  );
+});
+
 test('one of several that goes as a whole is no failure, but the last one is', async () => {
   const mirror = await withSuites(smallMirror());
   remove(mirror, 'dists/old');
