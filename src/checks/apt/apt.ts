@@ -16,7 +16,7 @@ export const apt: Kind = {
   name: 'apt',
   what: 'Release or InRelease',
   patterns: ['Release', 'InRelease', 'Release.gpg', 'Packages', 'Packages.gz', 'Packages.xz'],
-  begins: (name) => !isOfDebmirror(name) && (isRelease(name) || /(^|\/)dists\//.test(name)),
+  begins: (name) => isRelease(name) || /(^|\/)dists\//.test(name),
   async read(beginnings, session) {
     const names = [...beginnings];
     const releases = names.filter(isRelease);
@@ -29,11 +29,6 @@ export const apt: Kind = {
     return suitesOf(releases).size;
   },
 };
-
-/** Its directory for what it has not yet moved to its place: indexes without packages, which it leaves there. */
-function isOfDebmirror(name: string): boolean {
-  return /(^|\/)\.temp\//.test(name);
-}
 
 function isRelease(name: string): boolean {
   return /(^|\/)(In)?Release$/.test(name);
