@@ -1,7 +1,8 @@
 import { refuseUnverifiable } from '../checks/signature.ts';
 import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { type Changes, forgetChanges } from '../mirror/changes.ts';
-import { appendHistory, type SyncFigures } from '../mirror/history/history.ts';
+import { appendHistory, readHistory, type SyncFigures } from '../mirror/history/history.ts';
+import { indexOf } from '../mirror/history/history-index.ts';
 import type { LeftOutRecord, LookFigures } from '../mirror/history/history-line.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { refuseClosedByHand } from '../mirror/locks/gate.ts';
