@@ -23,6 +23,9 @@ export const pypi: Kind = {
 /** The names of pages, as bandersnatch has them. Web servers choose between them by what a client accepts. */
 const PAGES = ['index.html', 'index.v1_html', 'index.v1_json', 'index.json'];
 
+/** More of them are no pages of an index whose directory has another name than the usual. */
+const MOST_BROKEN = 10_000;
+
 /** The indexes of one tree, each in a directory of its own. */
 class Indexes {
   readonly #session: Session;
@@ -31,7 +34,7 @@ class Indexes {
   readonly #found = new Set<string>();
   /** Pages at the top of what may be an index by its name, but do not say so. */
   readonly #lists: string[] = [];
-  /** Pages that cannot be understood, where there may be an index. */
+  /** Pages that cannot be understood, which may be those of an index. */
   readonly #broken: { name: string; fault: string }[] = [];
 
   constructor(session: Session) {
@@ -49,12 +52,33 @@ class Indexes {
   async end(): Promise<number> {
     for (const name of this.#lists)
       if (this.#found.has(posix.dirname(name))) await this.#readHtml(name, true);
+    const named = await this.#namedOf(this.#broken.map(({ name }) => posix.dirname(name)));
     for (const { name, fault } of this.#broken) {
       const directory = posix.dirname(name);
-      const isOne = [directory, indexOf(directory)].some((index) => this.#found.has(index));
-      if (isOne) this.#session.malformed(name, fault);
+      const above = [directory, indexOf(directory)];
+      const isOne = above.some(isSimple) && above.some((index) => this.#found.has(index));
+      if (isOne || named.has(directory)) this.#session.malformed(name, fault);
     }
     return this.#found.size;
+  }
+
+  /** Of some directories those that the list of an index names as projects. */
+  async #namedOf(directories: readonly string[]): Promise<ReadonlySet<string>> {
+    const asked = new Set(directories);
+    const named = new Set<string>();
+    for (const index of new Set(directories.map(indexOf))) {
+      const name = posix.join(index, 'index.html');
+      if (!this.#found.has(index) || !this.#session.files.isThere(name)) continue;
+      const page = new HtmlPage(name, false, {
+        file: () => {},
+        project: (project) => {
+          const places = placesOf(project).map((place) => posix.join(index, place));
+          for (const place of places) if (asked.has(place)) named.add(place);
+        },
+      });
+      await this.#session.read(name, (content) => page.read(content));
+    }
+    return named;
   }
 
   async #readHtml(name: string, isIndex: boolean): Promise<void> {
@@ -83,7 +107,8 @@ class Indexes {
     if (fault === undefined) return;
     const directory = posix.dirname(name);
     if (isIndex) this.#session.malformed(name, fault);
-    else if ([directory, indexOf(directory)].some(isSimple)) this.#broken.push({ name, fault });
+    else if (this.#broken.length < MOST_BROKEN || [directory, indexOf(directory)].some(isSimple))
+      this.#broken.push({ name, fault });
   }
 
   #onPage(name: string): OnPage {

@@ -191,6 +191,11 @@ test.for<[layout: keyof typeof LAYOUTS, damage: (tree: string) => unknown, findi
   ['simple503', (at) => rmSync(join(at, 'alpha', alpha.file)), 'missing alpha/alpha-'],
   ['simple503', (at) => flipBit(join(at, 'alpha', alpha.file)), 'hash alpha/alpha-'],
   ['simple503', (at) => rmSync(join(at, 'alpha/index.html')), 'missing alpha/index.html'],
+  [
+    'simple503',
+    (at) => truncateSync(join(at, 'alpha/index.html'), 0),
+    'malformed alpha/index.html',
+  ],
 ])('in a tree of %s damage is found, too: %#', async ([layout, damage, finding]) => {
   const tree = treeOf(layout);
   await damage(tree);
@@ -270,6 +275,14 @@ test('what lies on another server, or beside the tree, is not missed', async () 
   const checked = await check(pageOf(links.join('\n')));
   expect(checked).toMatchObject({ isRight: true, files: 0 });
   expect(checked.notes).toEqual([expect.stringMatching(/packages\/six.* to lie elsewhere/)]);
+});
+
+test('broken pages beside the projects of an index are none of it', async () => {
+  const tree = treeOf('simple503');
+  mkdirSync(join(tree, 'docs'));
+  writeFileSync(join(tree, 'docs/index.html'), '');
+  writeFileSync(join(tree, 'docs/index.json'), '{');
+  expect(await check(tree)).toMatchObject({ isRight: true, files: 4 });
 });
 
 test('other pages of a site, however they are made, are no index', async () => {

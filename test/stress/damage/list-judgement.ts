@@ -93,7 +93,10 @@ class ListJudge implements Judgement {
       return this.#hasPackages(name) && (/\.db/.test(name) || this.#tree.isFile(database));
     }
     if (kind === 'npm') return name.endsWith('-db.json') || this.#hasTarballs(name);
-    return /v1_/.test(name) || there.some((one) => !this.unreliable.has(one));
+    // The list at the top of a tree may be another page of its site.
+    const isReliable = (one: string) => !this.unreliable.has(one) && one !== name;
+    if (/v1_/.test(name)) return true;
+    return name.startsWith('simple/') ? there.some(isReliable) : isReliable('index.html');
   }
 
   #hasPackages(name: string): boolean {

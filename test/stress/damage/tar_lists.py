@@ -29,6 +29,8 @@ def gzip_parts(data):
             raise ValueError("cut off")
         yield data[: len(data) - len(undo.unused_data)], content
         data = undo.unused_data
+    if data.strip(b"\0"):
+        raise ValueError("more at its end")
 
 
 def undone(data):

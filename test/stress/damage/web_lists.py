@@ -30,7 +30,10 @@ def followed(href, page):
     """Where a link leads: its name in the tree, the directory that it goes to first, and its fragment."""
     directory = posixpath.dirname(page)
     base = SITE + urllib.parse.quote(f"{directory}/" if directory else "")
-    url = urllib.parse.urlsplit(urllib.parse.urljoin(base, href))
+    try:
+        url = urllib.parse.urlsplit(urllib.parse.urljoin(base, href))
+    except ValueError:
+        return None
     if url.netloc != "tree.invalid" or url.scheme != "http":
         return None
     path = url.path.removeprefix(f"/{ABOVE}") if url.path.startswith(f"/{ABOVE}") else url.path.lstrip("/")
@@ -117,7 +120,7 @@ def of_project(by, directory, project, page):
 def of_python_json(tree, name):
     page = json.loads(text_of(tree, name).decode("utf-8", "replace"))
     directory = posixpath.dirname(name)
-    if not isinstance(page["meta"]["api-version"], str) or not ("files" in page or "projects" in page):
+    if not isinstance(page["meta"]["api-version"], str):
         raise ValueError("no index")
     for project in page.get("projects", []):
         normalized = re.sub("[-_.]+", "-", project["name"]).lower()
@@ -176,7 +179,7 @@ def of_npm(tree, name):
 
 def of_npm_list(tree, name):
     directory = posixpath.dirname(name)
-    for own in json.loads(text_of(tree, name).decode("utf-8", "replace"))["list"]:
+    for own in json.loads(text_of(tree, name).decode("utf-8", "replace")).get("list", []):
         place = posixpath.join(directory, own)
         said = {"by": name, "size": None, "sum": None, "depth": "always", "place": place}
         yield {**said, "about": posixpath.join(place, "package.json")}
