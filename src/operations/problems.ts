@@ -80,18 +80,23 @@ function problemsOfContent(snapshots: readonly SnapshotInfo[]): string[] {
   const damaged = snapshots.filter(({ verified }) => verified !== null && verified.damaged > 0);
   return [
     ...(damaged.length === 0 ? [] : [`verify found damage in ${describeTrees(damaged)}`]),
-    ...snapshots.filter(({ isCurrent }) => isCurrent).flatMap(problemOfCheck),
+    ...snapshots
+      .filter(({ isCurrent, channels }) => isCurrent || channels.length > 0)
+      .flatMap(problemOfCheck),
   ];
 }
 
 /** What a person has published although it is wrong. */
-function problemOfCheck({ id, checked }: SnapshotInfo): string[] {
+function problemOfCheck({ id, isCurrent, channels, checked }: SnapshotInfo): string[] {
   const [first] = checked?.wrong ?? [];
   if (first === undefined) return [];
   const count = checked?.findings ?? 0;
   const more = count > 1 ? `, and ${count - 1} more` : '';
   const by = checked?.anyway === undefined ? '' : ` by ${checked.anyway.by}`;
-  return [`${nameOf(id)} was published anyway${by}, although ${describeFinding(first)}${more}`];
+  const names = isCurrent ? '' : `, which ${channels.join(', ')} names,`;
+  return [
+    `${nameOf(id)}${names} was published anyway${by}, although ${describeFinding(first)}${more}`,
+  ];
 }
 
 /** So many are named. */

@@ -142,7 +142,7 @@ export function mayHeal(error: unknown): error is MirrorlatchError<'CHECK_FAILED
 function wayOut({ kinds }: FindingCounts, { keyring }: CheckPolicy): string {
   const isOf = (kind: FindingKind) => kinds.some((one) => one.kind === kind);
   if (isOf('signature'))
-    return `Publish it only if you know who has signed it. A key that the upstream has newly belongs into ${quoteForSh(keyring)}.`;
+    return `Publish it only if you know who has made it. A key that the upstream has newly belongs into ${quoteForSh(keyring)}; if it signs nothing, check-keyring asks too much.`;
   if (isOf('command'))
     return 'Mend what the command complains of, or the command itself: it is check-command.';
   return 'An upstream that is being updated heals by itself: try again later, or add --publish-anyway to publish it as it is.';

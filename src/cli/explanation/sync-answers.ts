@@ -28,8 +28,10 @@ export function failureAnswer({ status, failure, remains }: Facts, isFilled = fa
   const trees = status.findings.filter(({ kind }) => kind === 'unfinished-tree');
   const isUnseen = status.unseen.length > 0;
   const root = quoteForSh(status.root);
-  const left =
-    trees.length > 0
+  const isWritten = status.mode === 'in-place' && code === 'CHECK_FAILED';
+  const left = isWritten
+    ? 'Its tree has been written: guarded readers wait, and all others read it as it is'
+    : trees.length > 0
       ? 'What it had transferred is kept, and the next sync goes on from it'
       : isUnseen
         ? 'Only the owner of the mirror sees what it left'
@@ -46,7 +48,9 @@ export function failureAnswer({ status, failure, remains }: Facts, isFilled = fa
           : log === null
             ? ['rsync had not run, or its log was removed']
             : []),
-        ...(message.includes(NOTHING_PUBLISHED) ? [] : ['Nothing of it was published']),
+        ...(isWritten || message.includes(NOTHING_PUBLISHED)
+          ? []
+          : ['Nothing of it was published']),
         left,
         ...(isShrink(code)
           ? [`if that is right, publish it with: mirrorlatch sync ${root} --allow-shrink`]

@@ -118,6 +118,17 @@ test('--publish-anyway publishes it, and says so', async () => {
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
 });
 
+test('what was published anyway is a problem as long as a channel names it', async () => {
+  const mirror = await checkedMirror();
+  await mirror.publish('broken', CUT_OFF, '--publish-anyway', '--retries', '0');
+  await runForJson(['promote', mirror.root, '--to', 'testing']);
+  await runForJson(['rollback', mirror.root, 'right']);
+  const { stdout } = await runProgram(['status', mirror.root]);
+  expect(stdout).toMatch(/broken, which testing names, was published anyway by /);
+  await runForJson(['promote', mirror.root, 'right', '--to', 'testing']);
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+});
+
 test('what the rules of rsync leave out is not missing, and what they do not is', async () => {
   const mirror = await checkedMirror();
   const content: Record<string, string> = {
@@ -338,6 +349,9 @@ test('in place, guarded readers wait until the tree is right', async () => {
   mirror.change(CUT_OFF);
   expectFailure(await syncOf(mirror, '--retries', '0'), 65, /images\/a\.iso/);
   expect(mirror.record()).toMatchObject({ state: 'dirty' });
+  const { stdout } = await runProgram(['explain', mirror.root]);
+  expect(stdout).toContain('guarded readers wait, and all others read it as it is');
+  expect(stdout).not.toMatch(/Nothing of it was published|left nothing/);
   const words = ['run', mirror.root, '--wait', '0', '--', 'true'];
   const reader = await runProgram(words, { byLauncher: true });
   expect(reader.exitCode, transcript(reader)).toBe(75);
