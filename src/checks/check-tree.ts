@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
+import { ctimeNow } from '../mirror/staging.ts';
 import { type Line, linesIn, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
 import { Turns } from '../system/event-loop.ts';
 import { optimizeCode } from '../system/heap.ts';
@@ -117,6 +118,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const session = new Session({ ...where, keyring, content, except, isOfContentAlone, reading });
   const asked = policy.command !== '';
   // First: what it changes, which it should not, is then checked as well.
+  const since = asked ? ctimeNow({ staging: work }) : undefined;
   const tookTooLong = asked && (await askCommand(policy, tree, request.env, session));
   // Millions of lines are parsed.
   optimizeCode();
@@ -137,7 +139,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const options = { inherit, signal };
   const claims = await sortedLines([session.claimsPath], join(work, 'claims.sorted'), options);
   const said = { claims, known: known.lines, settled: contentBeside ?? [] };
-  const compared = await compareClaims(said, isInPlace, session, onProgress);
+  const compared = await compareClaims(said, { isInPlace, since }, session, onProgress);
   session.findings.settle();
   const leftOut =
     compared.missing === undefined

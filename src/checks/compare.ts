@@ -43,8 +43,16 @@ function verifiedFacts({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }
 
-/** @param isInPlace hard links do not change the ctime of files there, and rsync may write to them. */
-function isAsVerified(said: string, stats: BigIntStats, isInPlace: boolean): boolean {
+/** By what a file counts as the one that was found right before. */
+export interface Trust {
+  /** Hard links do not change the ctime of files there, and rsync may write to them. */
+  isInPlace: boolean;
+  /** What has this ctime or a later one is read: a command may have written to it, and set its time back; ns since the epoch. */
+  since: bigint | undefined;
+}
+
+function isAsVerified(said: string, stats: BigIntStats, { isInPlace, since }: Trust): boolean {
+  if (since !== undefined && stats.ctimeNs >= since) return false;
   const [before, now] = [said.split(' '), verifiedFacts(stats).split(' ')];
   const count = isInPlace ? 4 : 3;
   return before.slice(0, count).join(' ') === now.slice(0, count).join(' ');
@@ -68,7 +76,7 @@ export interface Said {
 /** Compares what was claimed of files with what they are, and reads what has to be read. */
 export async function compareClaims(
   { claims, known, settled }: Said,
-  isInPlace: boolean,
+  trust: Trust,
   session: Session,
   onProgress: (progress: Progress) => void,
 ): Promise<Compared> {
@@ -100,7 +108,7 @@ export async function compareClaims(
       const toRead = judge(name, found, distinct(claimed), session);
       if (typeof found === 'string' || toRead.length === 0) continue;
       summed += 1;
-      const right = before.filter((one) => isAsVerified(one, found.stats, isInPlace)).map(sumIn);
+      const right = before.filter((one) => isAsVerified(one, found.stats, trust)).map(sumIn);
       const isKnown = ({ sum }: Claim) => right.some((one) => showSum(one) === showSum(sum));
       for (const sum of right) writeVerified(verified, key, found, sum);
       const unread = toRead.filter((claim) => !isKnown(claim));

@@ -110,9 +110,9 @@ export function markForeign(layout: Layout): void {
   }
 }
 
-/** The time by the clock of the mirror's filesystem, as it stamps a ctime; ns since the epoch. */
-export function ctimeNow(layout: Layout): bigint {
-  const path = join(layout.staging, '.stamp');
+/** The time by the clock of the filesystem of a directory, as it stamps a ctime; ns since the epoch. */
+export function ctimeNow({ staging }: Pick<Layout, 'staging'>): bigint {
+  const path = join(staging, '.stamp');
   closeSync(openNewFile(path, 0o600));
   const stamp = lstatIfThere(path)?.ctimeNs ?? 0n;
   rmSync(path);

@@ -334,6 +334,17 @@ test.each(['checked', 'checked.new'])(
   },
 );
 
+test('what a command of the check writes is read, whatever time it gives to it', async () => {
+  const mirror = await checkedMirror();
+  mirror.change({ other: 'new' });
+  // The new tree shares this file with the current one; its size and its time stay.
+  const file = 'images/a.iso';
+  const reference = `'${mirror.home}/reference'`;
+  const command = `touch -r ${file} ${reference}; printf 'firsX a' >${file}; touch -r ${reference} ${file}`;
+  const result = await syncOf(mirror, '--check-command', command, '--retries', '0');
+  expectFailure(result, 65, /images\/a\.iso: sha256 /);
+});
+
 test('a command that takes too long is not asked again', async () => {
   const mirror = await checkedMirror();
   mirror.change(summedFiles('second'));
