@@ -101,7 +101,10 @@ export async function compareClaims(
       const name = nameOfKey(key);
       const found = session.files.find(name);
       if (found === 'missing') {
-        missing.write(key + claimed[0]);
+        // A size says whether it was left out on purpose.
+        missing.write(
+          key + (claimed.find((one) => parseClaim(one).size !== undefined) ?? claimed[0]),
+        );
         continue;
       }
       files += 1;

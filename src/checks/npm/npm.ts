@@ -56,6 +56,7 @@ class Registries {
     const fault = await this.#session.read(name, (content) => packument.read(content));
     if (fault !== undefined && (packument.isOne || this.#hasTarballs(posix.dirname(name))))
       this.#session.malformed(name, fault);
+    else if (packument.lack !== undefined) this.#session.malformed(name, packument.lack);
     if (!packument.isOne) return;
     const directory = posix.dirname(name);
     const top = topOf(directory, packument.name ?? '');

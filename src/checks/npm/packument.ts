@@ -25,6 +25,13 @@ export class Packument {
     return this.name !== undefined && this.first.length > 0;
   }
 
+  /** What a document lacks that is none of those other files, as damage can leave it; undefined if nothing. */
+  get lack(): string | undefined {
+    if (this.isOne) return undefined;
+    if (this.first.length > 0) return 'it names no package';
+    return this.kept.size > 0 ? 'it has tarballs, but no versions' : undefined;
+  }
+
   /** @throws Malformed */
   async read(content: AsyncIterable<Buffer>): Promise<void> {
     const paths = ['$.name', '$.versions.*.dist', '$._distfiles', '$._attachments.*'];

@@ -180,6 +180,19 @@ test.for<
     'malformed mine-plain/package.json',
   ],
   [
+    'a bit is flipped in the key of the versions',
+    'verdaccio',
+    (at) =>
+      edit(join(at, 'mine-plain/package.json'), (text) => text.replace('"versions"', '"vershons"')),
+    'malformed mine-plain/package.json',
+  ],
+  [
+    'a bit is flipped in the key of the name',
+    'files',
+    (at) => edit(join(at, 'alpha/index.json'), (text) => text.replace('"name"', '"nbme"')),
+    'malformed alpha/index.json',
+  ],
+  [
     'the list of Verdaccio is cut off',
     'verdaccio',
     (at) => truncateSync(join(at, '.verdaccio-db.json'), 30),

@@ -346,6 +346,16 @@ test('what a sync leaves out is not missing, and what its source lacks is', asyn
   expect(result.stderr).not.toMatch(/beta/);
 });
 
+test('of the sizes that only one form of an index has, a rule of rsync leaves out what it would', async () => {
+  const source = treeOf('bandersnatch');
+  const root = join(source, '../mirror');
+  rmSync(join(source, placeOfRelease(alpha)));
+  const words = ['sync', source, root, '--check', 'auto', '--retries', '0', '--'];
+  const small = await runProgram([...words, '--max-size=1m']);
+  expectFailure(small, 65, /alpha-1\.0-py3-none-any\.whl is missing/);
+  expect((await runProgram([...words, '--max-size=20'])).exitCode).toBe(0);
+});
+
 test('a page with a tag that does not end, and JSON that nests for ever, need no memory', async () => {
   const tree = treeOf('bandersnatch');
   writeFileSync(join(tree, 'simple/alpha/index.v1_html'), `<a href="${'x'.repeat(3e6)}`);
