@@ -314,7 +314,7 @@ test(`what a sync leaves out is not missing, and a signature that was there is m
   const result = await runProgram(sync);
   expectFailure(result, 65, /parts\/beta-1.0-1-any.pkg.tar is missing \(parts\/parts.db\)/);
   expect(result.stderr).toMatch(/parts\/parts.db: no parts.db.sig, expected a signature/);
-  expect(result.stderr).toMatch(/only if you know who has signed it.* mirrorlatch explain \S+$/m);
+  expect(result.stderr).toMatch(/only if you know who has made it.* mirrorlatch explain \S+$/m);
   expect(result.stderr).not.toMatch(/alpha|parts.files/);
 });
 

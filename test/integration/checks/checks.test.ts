@@ -47,7 +47,7 @@ test('what its own list says is wrong is not published, and everybody is told', 
   const all = await runProgram(['status', mirror.root, mirror.root]);
   expect(all.stdout).toMatch(/a check refused its tree \(images\/a\.iso: hash\)$/m);
   const explained = await runProgram(['explain', mirror.root]);
-  expect(explained.stdout).toMatch(/^ {3}images\/a\.iso: sha256 \w+, expected sha256/m);
+  expect(explained.stdout).toMatch(/^ {3}images\/a\.iso: sha256 \w+…, expected sha256/m);
   expect(
     explained.stdout.replaceAll(/\s+/g, ' ').match(/nothing (of it )?was published/gi),
   ).toHaveLength(1);
