@@ -56,6 +56,9 @@ class ListJudge implements Judgement {
     const statements = [...known, ...read].filter((said): said is Statement => 'about' in said);
     for (const said of statements) await this.#judgeStatement(said, there);
     const { kind, keyring } = this.#upstream;
+    for (const name of lists)
+      if ((kind === 'alpine' || name.endsWith('-db.json')) && this.#tree.leadsAstray(name))
+        this.#wants.add([name], 'not-regular');
     if (kind === 'arch') {
       for (const name of lists) this.#judgeLost(name);
       const speakers = new Set(statements.map(({ by }) => by));
