@@ -61,11 +61,15 @@ export function* compareWithRecord(
     }
     const kind = differenceBetween(expected, facts);
     if (kind !== undefined) yield { name, kind, ...valuesOf(kind, expected, facts) };
-    const mayBeWhole = kind === undefined || kind === 'time' || kind === 'mode';
-    if (mayBeWhole && facts.type === 'f')
+    if ((kind === undefined || leavesContentOpen(kind)) && facts.type === 'f')
       onFile({ name, inode, size: Number(facts.size), sum: sumOf(expected) });
     yield undefined;
   }
+}
+
+/** Whether the content of a file may be whole, or damaged besides. */
+export function leavesContentOpen(kind: DamageKind): boolean {
+  return kind === 'time' || kind === 'mode';
 }
 
 function sumOf({ sum }: Facts): Sum | undefined {

@@ -6,7 +6,7 @@ import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { NameWriter } from '../../mirror/name-list.ts';
 import { readableName } from '../../mirror/names.ts';
 import type { CheckPolicy } from '../../mirror/settings/policy.ts';
-import { compareWithRecord, type Difference, type Unread } from '../../mirror/sums/compare.ts';
+import { compareWithRecord, leavesContentOpen, type Unread } from '../../mirror/sums/compare.ts';
 import { parseFound } from '../../mirror/sums/facts.ts';
 import { LateSums } from '../../mirror/sums/late.ts';
 import { keyOf, type Line, linesIn, nameOfKey } from '../../mirror/sums/lines.ts';
@@ -111,7 +111,7 @@ export class Verification {
         if (found === undefined) tree.entries += 1;
         else {
           this.#damage.add(tree, found);
-          if (!maySayMore(found)) settled.write(keyOf(found.name));
+          if (!leavesContentOpen(found.kind)) settled.write(keyOf(found.name));
         }
       }
     }
@@ -255,11 +255,6 @@ export class Verification {
   #isListed(path: string, hex: string | undefined): boolean {
     return hex === undefined && this.#unreadable.has(readableName(path).name);
   }
-}
-
-/** Whether the content of a file may be wrong besides. */
-function maySayMore({ kind }: Difference): boolean {
-  return kind === 'time' || kind === 'mode';
 }
 
 /** @param path the id of a tree, a slash and a name. */
