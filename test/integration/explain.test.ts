@@ -1,11 +1,12 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import { nobody } from '../support/privilege.ts';
 import {
+  endWithTest,
   nobodyRunsTheProgram,
   type ProgramOptions,
   runForJson,
@@ -97,7 +98,7 @@ test('why the last sync failed: its code, its message, what rsync said last, and
 test('a running sync holds the lock; a killed one left what the next goes on from', async () => {
   const mirror = await twoSnapshots();
   const sync = await startSlowSync(mirror);
-  onTestFinished(() => sync.kill('SIGKILL'));
+  endWithTest(sync);
   const running = await explained([mirror.root]);
   expect(about(running, 'Why is it locked').answer).toMatch(
     new RegExp(
@@ -128,7 +129,7 @@ test('a snapshot is kept by rules, by a reader with its name and pid, or gone', 
   const reader = startProgram(['run', mirror.root, '--', 'sh', '-c', 'echo; exec sleep 60'], {
     byLauncher: true,
   });
-  onTestFinished(() => reader.kill('SIGKILL'));
+  endWithTest(reader);
   await expect.poll(reader.printedSoFar, { timeout: 30_000 }).toBe('\n');
   await mirror.publish('fifth', { file: 'fifth' }, '--grace', '0', '--keep-last', '1');
   await mirror.publish('sixth', { file: 'sixth' }, '--grace', '0', '--keep-last', '1');

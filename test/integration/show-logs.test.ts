@@ -1,9 +1,10 @@
 import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { nobody } from '../support/privilege.ts';
 import {
+  endWithTest,
   nobodyRunsTheProgram,
   runForJson,
   runProgram,
@@ -130,7 +131,7 @@ test('--follow prints the log of the running sync as it grows, and ends with tha
   const mirror = await twoSnapshots();
   const sync = await startSlowSync(mirror, { files: { 'before-it': 'small' }, seconds: 4 });
   const goOn = holdRsync(mirror.root);
-  onTestFinished(() => sync.kill('SIGKILL'));
+  endWithTest(sync);
   const follow = startProgram(['logs', mirror.root, '--follow']);
   await eventually(() => expect(follow.printedSoFar()).toMatch(/before-it/));
   expect(JSON.parse(await printed(mirror.root, '--json')).at(-1)).toMatchObject({
@@ -158,7 +159,7 @@ test('--follow ends with the sync that it follows, also where another one begins
     '--',
     '--bwlimit=10',
   ]);
-  onTestFinished(() => next.kill('SIGTERM'));
+  endWithTest(next, 'SIGTERM');
   sync.kill('SIGTERM');
   const result = await follow.result;
   expect(result.exitCode, transcript(result)).toBe(0);
@@ -168,7 +169,7 @@ test('--follow ends with the sync that it follows, also where another one begins
 test('--follow ends by a signal', async () => {
   const mirror = await twoSnapshots();
   const sync = await startSlowSync(mirror, { files: { 'before-it': 'small' } });
-  onTestFinished(() => sync.kill('SIGTERM'));
+  endWithTest(sync, 'SIGTERM');
   const follow = startProgram(['logs', mirror.root, '--follow']);
   await eventually(() => expect(follow.printedSoFar()).toMatch(/before-it/));
   follow.kill('SIGINT');

@@ -1,11 +1,12 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import { nobody } from '../support/privilege.ts';
 import {
+  endWithTest,
   nobodyRunsTheProgram,
   type ProgramOptions,
   type ProgramResult,
@@ -94,9 +95,9 @@ test('it shows who reads, who writes, and that a tree in place is not whole', as
   const reader = startProgram(['run', read.root, '--', 'sh', '-c', 'echo; exec sleep 60'], {
     byLauncher: true,
   });
-  onTestFinished(() => reader.kill('SIGKILL'));
+  endWithTest(reader);
   const writer = startProgram(['lock', written.root, '--', 'sh', '-c', 'echo; exec sleep 60']);
-  onTestFinished(() => writer.kill('SIGTERM'));
+  endWithTest(writer, 'SIGTERM');
   for (const running of [reader, writer]) {
     await expect.poll(running.printedSoFar, { timeout: 30_000 }).toBe('\n');
   }

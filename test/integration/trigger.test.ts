@@ -14,7 +14,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runsAsRoot } from '../support/privilege.ts';
-import { runProgram, startProgram, transcript } from '../support/program.ts';
+import { endWithTest, runProgram, startProgram, transcript } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const until = (check: () => boolean) => eventually(() => expect(check()).toBe(true));
@@ -41,7 +41,7 @@ async function slowMirror() {
   const run = (...words: string[]) => runProgram(words, { env });
   const start = (...words: string[]) => {
     const program = startProgram(words, { env });
-    onTestFinished(() => program.kill('SIGKILL'));
+    endWithTest(program);
     return program;
   };
   await run('init', 'debian');

@@ -22,6 +22,7 @@ import type { OnEvent } from '../../src/writer/events.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount } from '../support/privilege.ts';
 import {
+  endWithTest,
   type RunningProgram,
   runForJson,
   runProgram,
@@ -247,8 +248,15 @@ test('init --in-place refuses a mirror with snapshots that another process makes
   const state = join(root, '.mirrorlatch');
   mkdirSync(state, { recursive: true });
   const lock = join(state, 'settings.flock');
-  const holder = startProcess(['flock', lock, 'sh', '-c', 'echo held; exec sleep infinity']);
-  onTestFinished(() => holder.kill('SIGKILL'));
+  const holder = startProcess([
+    'flock',
+    '--no-fork',
+    lock,
+    'sh',
+    '-c',
+    'echo held; exec sleep infinity',
+  ]);
+  endWithTest(holder);
   await expect.poll(() => holder.printedSoFar()).toBe('held\n');
   const init = startProgram(['init', root, '--in-place']);
   await expect.poll(() => processesWithOpenFile(lock)).toContain(init.pid);

@@ -1,4 +1,5 @@
 import { execa, execaSync, type Options } from 'execa';
+import { onTestFinished } from 'vitest';
 import { nobody, runsAsRoot, type User } from './privilege.ts';
 import { bin, launcher } from './project.ts';
 
@@ -116,6 +117,17 @@ export function startProcess(
       json: () => parseObject(command, stdout, stderr),
     })),
   };
+}
+
+/**
+ * Ends the program with the running test, and waits until it is gone: one that still tidies up
+ * writes into the scratch directory that is being removed.
+ */
+export function endWithTest(program: RunningProgram, signal: NodeJS.Signals = 'SIGKILL'): void {
+  onTestFinished(async () => {
+    program.kill(signal);
+    await program.result;
+  });
 }
 
 /** Runs `mirrorlatch ARGUMENTS` to its end, whatever that is. */

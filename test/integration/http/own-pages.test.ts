@@ -8,7 +8,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { StatusReport } from '../../../src/http/status/status-report.ts';
 import { eventually } from '../../support/eventually.ts';
 import { ask } from '../../support/http/ask.ts';
@@ -18,7 +18,7 @@ import { serversOfTests } from '../../support/http/servers.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runsAsRoot } from '../../support/privilege.ts';
-import { runForJson, runProgram, startProgram } from '../../support/program.ts';
+import { endWithTest, runForJson, runProgram, startProgram } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
 
@@ -67,7 +67,7 @@ test('the server says where each mirror is, and its status page', async () => {
   const socket = join(mirror.home, 'socket');
   const where = ['--listen', '127.0.0.1:0', '--listen', `unix:${socket}`];
   const server = startProgram(['serve', mirror.root, `${other.root}/current=/b/`, ...where]);
-  onTestFinished(() => server.kill('SIGKILL'));
+  endWithTest(server);
   await eventually(() => expect(server.printedSoFar()).toContain('/socket/-/mirrors/b/'));
   const [address] = /http:\/\/[\d.:]+/.exec(server.printedSoFar()) ?? [];
   expect(server.printedSoFar().split('\n')).toEqual([

@@ -8,10 +8,10 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
-import { expect, onTestFinished } from 'vitest';
+import { expect } from 'vitest';
 import { whyNotInstalled } from '../installed.ts';
 import { mayMount } from '../privilege.ts';
-import { type RunningProgram, startProcess } from '../program.ts';
+import { endWithTest, type RunningProgram, startProcess } from '../program.ts';
 import { scratchDirectory } from '../scratch.ts';
 
 /** The Debian releases that scripts/test.sh has unpacked; see want_package_chroots in scripts/setup.sh. */
@@ -133,7 +133,7 @@ export class DebianRoot {
   /** Starts lines of sh, in the network of the test. They end with it. */
   start(lines: string): RunningProgram {
     const program = startProcess(this.#words(lines), { command: lines });
-    onTestFinished(() => program.kill('SIGKILL'));
+    endWithTest(program);
     return program;
   }
 
