@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
 import { ctimeNow } from '../mirror/staging.ts';
@@ -20,7 +21,7 @@ import { npm } from './npm/npm.ts';
 import { pypi } from './pypi/pypi.ts';
 import { rpmMd } from './rpm-md.ts';
 import { choosesBySize, type Selection, selectedOf } from './selected.ts';
-import { Session } from './session.ts';
+import { Session, type SessionOptions } from './session.ts';
 import { sha256sums } from './sha256sums.ts';
 
 const KINDS: { readonly [Name in CheckKind]: Kind } = {
@@ -42,8 +43,8 @@ export interface CheckRequest {
   base?: string | undefined;
   /** By what the tree was chosen from its source; undefined if that is not known. */
   selection?: Selection | undefined;
-  /** What was found right before, see `verifiedIn`. */
-  known?: Known | undefined;
+  /** What was found right before, see `verifiedIn`; without heads, those of `base` are looked for. */
+  known?: Partial<Known> | undefined;
   /**
    * Asks only whether files are what is said of them, and not those on these sorted lines, of which that is known
    * otherwise.
@@ -65,8 +66,6 @@ export interface Known {
   /** Sorted, see `verifiedFacts`. */
   lines: Iterable<Line>;
 }
-
-const NOTHING: Known = { heads: [], lines: [] };
 
 const READING: Reading = { jobs: MOST_THREADS, isIdle: false };
 
@@ -109,13 +108,14 @@ export interface CheckReport {
  *   the tree cannot be read.
  */
 export async function checkTree(request: CheckRequest): Promise<CheckReport> {
-  const { tree, policy, work, base, selection, known = NOTHING, inherit, signal } = request;
+  const { tree, policy, work, base, selection, known = {}, inherit, signal } = request;
   const { contentBeside, isInPlace = false, reading = READING, onProgress = () => {} } = request;
   const isComplete = selection !== undefined;
   const { keyring, content, except } = policy;
   const where = { tree, work, base, isComplete, now: Date.now(), inherit, signal };
   const isOfContentAlone = contentBeside !== undefined;
-  const session = new Session({ ...where, keyring, content, except, isOfContentAlone, reading });
+  const options = { ...where, keyring, content, except, isOfContentAlone, reading };
+  const session = new Session(options);
   const asked = policy.command !== '';
   // First: what it changes, which it should not, is then checked as well.
   const since = asked ? ctimeNow({ staging: work }) : undefined;
@@ -134,11 +134,11 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
       session.findings.add('.', 'missing', `a ${kind.what} for the check ${kind.name}`, 'none');
   }
   const isWanted = ({ kind }: Head) => wanted.some(({ name }) => name === kind);
-  session.heads.miss(known.heads.filter(isWanted), session);
+  const heads = known.heads?.filter(isWanted) ?? (await headsOfBase(wanted, options));
+  session.heads.miss(heads, session);
   session.close();
-  const options = { inherit, signal };
   const claims = await sortedLines([session.claimsPath], join(work, 'claims.sorted'), options);
-  const said = { claims, known: known.lines, settled: contentBeside ?? [] };
+  const said = { claims, known: known.lines ?? [], settled: contentBeside ?? [] };
   const compared = await compareClaims(said, { isInPlace, since }, session, onProgress);
   session.findings.settle();
   const leftOut =
@@ -166,6 +166,23 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
     advice: [...session.advice],
     verified,
   };
+}
+
+/** The heads of the tree that readers have now, where no check has kept them: it may have had none, or another tree. */
+async function headsOfBase(
+  kinds: readonly Kind[],
+  { base, work, ...options }: SessionOptions,
+): Promise<Head[]> {
+  if (base === undefined || options.isOfContentAlone) return [];
+  const own = join(work, 'base');
+  mkdirSync(own, { mode: 0o700 });
+  const unsigned = { ...options, keyring: '', content: false };
+  const session = new Session({ ...unsigned, tree: base, base: undefined, work: own });
+  const beginnings = await findBeginnings(kinds, session);
+  for (const [kind, names] of beginnings) await kind.read(names, session);
+  session.close();
+  session.findings.close();
+  return session.heads.list;
 }
 
 /** @returns how many of those that are not there were left out on purpose. */

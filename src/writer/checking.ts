@@ -49,13 +49,16 @@ export async function checkContent(
   mkdirSync(work, { mode: 0o700 });
   try {
     const isInPlace = id === LIVE;
+    const known = verifiedIn(layout);
+    // The last check may have been of a tree that was not published.
+    const isOfReaders = isInPlace || known?.id === before;
     const report = await checkTree({
       tree,
       policy: policy.check,
       work,
       base: before === undefined || isInPlace ? undefined : layout.snapshot(before),
       selection: selectionOf(figures),
-      known: verifiedIn(layout),
+      known: isOfReaders ? known : known && { lines: known.lines },
       isInPlace,
       env: { MIRRORLATCH_ROOT: layout.root, MIRRORLATCH_ID: id, MIRRORLATCH_TREE: tree },
       inherit,

@@ -91,3 +91,29 @@ test('one that is left out from now on is not missed, nor one that is not checke
   expect((await syncOf(other, '--check', 'sha256sums,arch')).exitCode).toBe(65);
   expect((await syncOf(other, '--check', 'none')).exitCode).toBe(0);
 });
+
+test('what readers have of it counts, whatever tree the last check was of', async () => {
+  const mirror = await withSuites(smallMirror());
+  const lose = () => remove(mirror, 'dists/old/Release', 'dists/old/main');
+  const isMissed = async () =>
+    expectFailure(await syncOf(mirror), 65, /: dists\/old\/Release is missing/);
+  lose();
+  rmSync(mirror.state('checked'));
+  await isMissed();
+  makeSuite(mirror, 'dists/old');
+  mirror.change({ 'pool/file': 'new content' });
+  const config = join(mirror.home, 'config.toml');
+  writeFileSync(
+    config,
+    `[mirrors.m]\nroot = ${JSON.stringify(mirror.root)}\nbefore-publish = "false"\n`,
+  );
+  const hooked = await runProgram(['sync', mirror.root], { env: { MIRRORLATCH_CONFIG: config } });
+  expectFailure(hooked, 69, /the hook before-publish/);
+  lose();
+  await isMissed();
+  // Readers of a tree that was published without a check have none.
+  expect((await syncOf(mirror, '--check', 'none')).exitCode).toBe(0);
+  mirror.change({ 'pool/file': 'other content' });
+  const result = await syncOf(mirror);
+  expect(result.exitCode, transcript(result)).toBe(0);
+});
