@@ -20,7 +20,7 @@ const ROOMS = {
   'notices':           ['mirror system', 'What people are told without being asked is read off a mirror.'],
   'trigger':           ['mirror system', 'A wish for a sync is a mark in the mirror; the sync is a program of its own.'],
   'scheduling':        ['system', 'What starts syncs is made of plain values.'],
-  'config':            ['operations/sync/context.ts mirror rsync system zod/mini', 'config/ reads what a file says, and does nothing.'],
+  'config':            ['operations/sync/context.ts reader/alias-names.ts scheduling/calendar.ts mirror rsync system zod/mini', 'config/ reads what a file says, and does nothing.'],
   'http/server':       ['http http/status http/files http/pins reader mirror system', 'The server stands on pins and files. Like all of http/ it never reaches the writer.'],
   'http/status':       ['http reader mirror system', 'The status page looks, and knows no request.'],
   'http/front':        ['http http/files http/pins mirror system', 'What other web servers are told stands on what is served.'],

@@ -5,9 +5,11 @@ import { parseChannelName } from '../mirror/channels/channel-names.ts';
 import { joinRules } from '../mirror/channels/channel-rules.ts';
 import { AFTER_DRAIN, CHECK_CHOICES, canBeTogether } from '../mirror/settings/policy.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
+import { checkedAliasName } from '../reader/alias-names.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
 import { withAbsoluteFiles } from '../rsync/option-files.ts';
 import { parseSource } from '../rsync/source.ts';
+import { mayBeCalendarEvent, nearestEvent } from '../scheduling/calendar.ts';
 import {
   isMirrorName,
   readChannelRule,
@@ -139,8 +141,9 @@ const SCHEDULE =
   'Give a calendar event of systemd, such as "daily", "03:17" or "*:0/15", or "never".';
 
 function readSchedule(given: string): string {
-  if (/^[ -~]+$/.test(given)) return given;
-  throw new UnfitValue(SCHEDULE);
+  if (given === 'never' || mayBeCalendarEvent(given)) return given;
+  const nearest = nearestEvent(given);
+  throw new UnfitValue(nearest === undefined ? SCHEDULE : `Did you mean ${nearest}? ${SCHEDULE}`);
 }
 
 const ADDRESSES = 'Give addresses of mail in quotes, such as ["root"] or ["ops@example.org"].';
@@ -279,7 +282,7 @@ const COMMON = {
   'notify-webhook': z.optional(listOf(WEBHOOKS, readWebhook)),
   'notify-systemd': z.optional(flag),
   aliases: z.optional(
-    listOf('Give the commands that read the mirror, such as ["apt-get", "apt"].', (word) => word),
+    listOf('Give the commands that read the mirror, such as ["apt-get", "apt"].', checkedAliasName),
   ),
 } as const;
 

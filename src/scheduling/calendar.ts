@@ -1,3 +1,5 @@
+import { nearestName } from '../system/nearest.ts';
+
 /**
  * When a mirror is synced, as systemd.time(7) writes calendar events; those that cron(8) can do as well are
  * read here.
@@ -64,6 +66,51 @@ function weekdaysOf(text: string): string | undefined {
     return first > 0 && first < last ? `${first}-${last}` : undefined;
   });
   return parts.includes(undefined) ? undefined : parts.join(',');
+}
+
+/** The other words of systemd for a whole event, some of them misspelt. */
+const MORE_WORDS = [
+  'annually',
+  'anually',
+  'semiannually',
+  'semi-annually',
+  'biannually',
+  'bi-annually',
+];
+
+const DAY =
+  '(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)';
+
+/** The parts of an event in their order, each of which may be left out; a date has a dash, a time a colon. */
+const PARTS = [
+  new RegExp(`^${DAY}(?:(?:,|-|\\.\\.)${DAY})*,?$`, 'i'),
+  /^(?:@\d+|[\d*.,/]+[-~][\d*.,/~-]*(?:T[\d*.,/:]+Z?)?)$/,
+  /^[\d*.,/]+:[\d*.,/:]*$/,
+];
+
+/**
+ * Whether systemd may take a text for a calendar event. Only its words are looked at, so a wrong one is found
+ * where there is no systemd; which numbers and time zones there are is left to systemd.
+ */
+export function mayBeCalendarEvent(text: string): boolean {
+  const words = text.replaceAll(/^ +| +$/g, '').split(/ +/);
+  const [first = ''] = words;
+  let rest = words;
+  if (isEventWord(first)) rest = words.slice(1);
+  else for (const part of PARTS) if (part.test(rest[0] ?? '')) rest = rest.slice(1);
+  const [zone, ...more] = rest;
+  const endsWell = zone === undefined || /^[A-Za-z][A-Za-z0-9_+/-]*$/.test(zone);
+  return rest.length < words.length && endsWell && more.length === 0;
+}
+
+function isEventWord(word: string): boolean {
+  return [...Object.keys(WORDS), ...MORE_WORDS].includes(word.toLowerCase());
+}
+
+/** The word for an event that was probably meant by the first of a text; undefined when none is close. */
+export function nearestEvent(text: string): string | undefined {
+  const [first = ''] = text.trim().toLowerCase().split(/ +/);
+  return nearestName(first, [...Object.keys(WORDS), 'annually', 'semiannually', 'never']);
 }
 
 /** A number that is always the same for one text. */

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
+import { whyNotInstalled } from '../support/installed.ts';
 import { runsAsRoot } from '../support/privilege.ts';
 import { type ProgramOptions, runForJson, runProgram, transcript } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
@@ -353,6 +354,40 @@ test('config check names a keyring that is not there or has no key, once for all
     result.stderr.match(/line 2: the keyring \/nowhere\/keys.gpg cannot be read/g),
   ).toHaveLength(1);
   expect(result.stderr).toMatch(/line 9: the keyring .*no-keys has no public key/);
+});
+
+test('config check names programs that no user can run, and what systemd knows no time for', async () => {
+  const { home, run, root, write } = configured();
+  const plain = join(home, 'plain');
+  writeFileSync(plain, '');
+  write(
+    '[defaults]',
+    'before-publish = ["/nope/x", "--all"]',
+    `after-publish = "${plain}"`,
+    'on-failure = "/nope/y || true"',
+    'on-recovery = ["purge"]',
+    'schedule = "Mon *-*-1..7 5:00 Nowhere/City"',
+    '[mirrors.a]',
+    `root = "${root}"`,
+    'check-command = "/nope/z now"',
+    '[mirrors.b]',
+    `root = "${root}-b"`,
+    'fill = ["/nope/fill"]',
+    'schedule = "Mon *-*-1..7 5:00 UTC"',
+  );
+  const result = await run(['config', 'check']);
+  expect(result.exitCode, transcript(result)).toBe(78);
+  const problems = result.stderr.match(/line \d+: .*/g) ?? [];
+  const withoutSystemd = problems.filter((problem) => !problem.includes('systemd'));
+  expect(withoutSystemd.sort()).toEqual([
+    'line 12: there is no program /nope/fill',
+    'line 2: there is no program /nope/x',
+    `line 3: there is no program ${plain}`,
+    'line 9: there is no program /nope/z',
+  ]);
+  expect(problems.length - withoutSystemd.length).toBe(
+    whyNotInstalled('systemd-analyze') === '' ? 1 : 0,
+  );
 });
 
 describe('the files', () => {

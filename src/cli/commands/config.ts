@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Configuration, ConfigurationProblem } from '../../config/configuration.ts';
-import { unfitKeyrings } from '../../config/keyrings.ts';
+import { notOnThisHost } from '../../config/outside.ts';
 import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
 import { layoutOf } from '../../mirror/layout.ts';
 import { readRecorded } from '../../mirror/settings/settings.ts';
@@ -24,7 +24,7 @@ export function addConfig(program: Command, context: CommandContext): void {
     .addHelpText('after', helpAfter(['mirrorlatch config check'], ['USAGE', 'CONFIGURATION']))
     .action(async ({ json }: { json?: boolean }) => {
       const { configuration, problems: unread } = (await context.configuration()).check();
-      const problems = [...unread, ...unfitKeyrings(configuration)];
+      const problems = [...unread, ...(await notOnThisHost(configuration))];
       if (json) printJson(checkedAsJson(configuration, problems));
       else report(configuration, problems);
       if (problems.length > 0) context.setExitCode(EXIT_CODES.CONFIGURATION);

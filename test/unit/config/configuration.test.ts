@@ -117,8 +117,6 @@ describe.each(KEYS)('the key %s', (key) => {
         `[mirrors.debian]\nroot = "/srv/debian"`,
         `\n[mirrors.debian]\n${key} = ${wrong}`,
       );
-      // Any text may be an alias.
-      if (key === 'aliases' && wrong.startsWith('"')) return;
       expect(problems).toEqual([
         expect.stringMatching(
           new RegExp(`^/etc/1.toml:3 ${key}[^ ]* of \\[mirrors.debian\\] cannot be .* \\| .`, 's'),
@@ -134,6 +132,11 @@ test.each([
   ['after-publish', '""', 'Give a line for sh in quotes'],
   ['after-publish', '["bin/purge"]', 'Give a line for sh in quotes'],
   ['after-publish', '["purge", 3]', 'Give a line for sh in quotes'],
+  ['schedule', '"dayly"', 'Did you mean daily? Give a calendar event'],
+  ['schedule', '"@hourly"', 'Did you mean hourly?'],
+  ['schedule', '"0 3 * * *"', 'Give a calendar event of systemd'],
+  ['aliases', '"apt-get apt"', 'Name commands as you type them'],
+  ['aliases', '["apt-get", "cd"]', 'Name programs'],
 ])('%s cannot be %s', (key, toml, hint) => {
   const [problem] = sentences(
     `[mirrors.debian]\nroot = "/srv/debian"`,
