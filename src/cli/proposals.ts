@@ -1,6 +1,6 @@
 import { quoteForSh } from '../system/quote.ts';
 
-/** A command line of ours in a sentence: it begins a word, and names one of the verbs. */
+/** A command line of ours in a sentence: it begins a word, and names one of the verbs. One for ssh is for another host. */
 let proposed: RegExp | undefined;
 let option = '';
 
@@ -12,7 +12,10 @@ let option = '';
  * @param verbs the commands that there are.
  */
 export function proposeWithConfiguration(file: string, verbs: readonly string[]): void {
-  proposed = new RegExp(`(?<![\\w/.-])mirrorlatch (?=(?:${verbs.join('|')})(?![\\w-]))`, 'g');
+  proposed = new RegExp(
+    `(?<![\\w/.-]|\\bssh [^']*')mirrorlatch (?=(?:${verbs.join('|')})(?![\\w-]))`,
+    'g',
+  );
   option = `--config ${quoteForSh(file)} `;
 }
 

@@ -210,22 +210,38 @@ function withoutControls(event: Event): Event {
 }
 
 function failureThere(
-  { host }: Destination,
+  destination: Destination,
   { code, message, hint, details }: Extract<ReceiverMessage, { kind: 'failed' }>,
 ): MirrorlatchError {
+  const { host } = destination;
   // A signal that ended the other end did not end this one.
   const isSignal = code === 'SIGHUP' || code === 'SIGINT' || code === 'SIGTERM';
   return new MirrorlatchError(isSignal ? 'UNAVAILABLE' : code, `${host}: ${harmless(message)}`, {
-    hint: hint === undefined ? undefined : hintThere(host, harmless(hint)),
+    hint: hint === undefined ? undefined : hintThere(destination, harmless(hint)),
     details: { ...details, host },
   });
 }
 
 /** Its commands and paths are those of the other host. Options alone are for the call on this one. */
-function hintThere(host: string, hint: string): string {
-  if (!/\bmirrorlatch | \//.test(hint)) return hint;
+function hintThere({ user, host, port }: Destination, hint: string): string {
+  const [, before = hint, command] = /^(.*: )(mirrorlatch .*)$/s.exec(hint) ?? [];
+  if (command !== undefined && !isOfHost(before)) {
+    const words = [
+      'ssh',
+      ...(port === undefined ? [] : ['-p', String(port)]),
+      user === undefined ? host : `${user}@${host}`,
+      command,
+    ];
+    return before + words.map(quoteForSh).join(' ');
+  }
+  if (!isOfHost(hint)) return hint;
   const sentence = hint.replace(/^[A-Z](?=[a-z ])/, (letter) => letter.toLowerCase());
   return `On ${host}, ${sentence}`;
+}
+
+/** Whether a text names a command or a path. */
+function isOfHost(text: string): boolean {
+  return /\bmirrorlatch | \//.test(text);
 }
 
 /** What comes before the greeting is not mirrorlatch's. */

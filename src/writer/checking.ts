@@ -32,6 +32,7 @@ export function namesOfWrong({ staging }: Layout): string {
  *
  * @param tree its path, as in staging.
  * @param figures how it was made.
+ * @param isOfHook the tree was right until the hook before the publication changed it.
  * @returns what history keeps of that.
  * @throws MirrorlatchError CHECK_FAILED when anything is wrong, unless it is to be published anyway.
  */
@@ -40,6 +41,7 @@ export async function checkContent(
   id: string,
   tree: string,
   figures: SyncFigures,
+  isOfHook = false,
 ): Promise<Pick<SyncFigures, 'checked'>> {
   const { layout, policy, inherit, signal, before } = writer;
   if (!isCheckWanted(policy.check)) return {};
@@ -70,7 +72,7 @@ export async function checkContent(
     for (const note of [...report.notes, ...advice]) writer.notice(note);
     const { kinds, files, count, wrong } = report;
     if (wrong !== undefined) renameSync(wrong, namesOfWrong(layout));
-    if (count > 0) refuse(writer, report);
+    if (count > 0) refuse(writer, report, isOfHook);
     else if (kinds.length === 0 && policy.check.command === '')
       writer.notice('there was nothing to check: the tree says nothing of itself');
     writer.lock.assertHeld();
@@ -114,7 +116,11 @@ export function recordsOf(findings: readonly FindingRecord[]): FindingRecord[] {
 }
 
 /** @throws MirrorlatchError CHECK_FAILED, unless a person has said that it is to be published. */
-function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckReport): void {
+function refuse(
+  { layout, policy, settings, hooks, onEvent }: Writer,
+  report: CheckReport,
+  isOfHook: boolean,
+): void {
   const { findings, count, counts, tookTooLong } = report;
   const isFew = count <= FEW;
   const shown = findings.slice(0, isFew ? FEW : 1).map(describeFinding);
@@ -122,17 +128,22 @@ function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckRepo
     ? shown.join('; ')
     : `${count} findings (${describeCounts(counts)}), the first: ${shown.join('')}`;
   const isOfCommand = counts.kinds.every(({ kind }) => kind === 'command');
-  const what = isOfCommand
-    ? `the command of the check says no: ${found}`
-    : `the new tree is not what it says of itself: ${found}`;
+  const what =
+    (isOfHook ? 'after the hook before-publish, ' : '') +
+    (isOfCommand
+      ? `the command of the check says no: ${found}`
+      : `the new tree is not what it says of itself: ${found}`);
   if (policy.check.publishesAnyway) {
     onEvent({ kind: 'problem', message: `${what}. It is published all the same` });
     return;
   }
+  const out = isOfHook
+    ? `Mend the hook: the tree was right before it.${hooks.placeOf('before-publish')} To go on without any hook: --no-hooks.`
+    : wayOut(counts, policy.check);
   const root = quoteForSh(layout.root);
   const isInPlace = settings.mode === 'in-place';
   throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
-    hint: `${wayOut(counts, policy.check)} To see what was found: mirrorlatch explain ${root}`,
+    hint: `${out} To see what was found: mirrorlatch explain ${root}`,
     details: { findings, count, ...(isOfCommand && tookTooLong ? { tookTooLong } : {}) },
   });
 }
@@ -148,5 +159,5 @@ function wayOut({ kinds }: FindingCounts, { keyring }: CheckPolicy): string {
     return `Publish it only if you know who has made it. A key that the upstream has newly belongs into ${quoteForSh(keyring)}; if it signs nothing, check-keyring asks too much.`;
   if (isOf('command'))
     return 'Mend what the command complains of, or the command itself: it is check-command.';
-  return 'An upstream that is being updated heals by itself: try again later, or add --publish-anyway to publish it as it is.';
+  return 'A source that is being updated heals by itself: try again later, or add --publish-anyway to publish it as it is.';
 }

@@ -93,6 +93,12 @@ export class Hooks {
     return this.#wordsOf(phase).length > 0;
   }
 
+  /** A sentence about where the configuration has the hook of a phase; empty if it does not. */
+  placeOf(phase: HookPhase): string {
+    const where = this.#where[phase];
+    return where === undefined ? '' : ` It is the key ${where}.`;
+  }
+
   /**
    * Asks the hook of a phase whether the work may go on.
    *
@@ -104,15 +110,13 @@ export class Hooks {
     { lock, signal }: { lock: SyncLock; signal: AbortSignal },
   ): Promise<void> {
     if (!this.has(phase)) return;
-    lock.report({ phase: `running the hook ${phase}` });
+    lock.report({ phase: `running the hook ${phase}${ofChannel(subject)}` });
     const problem = await this.#run(phase, subject, signal);
     signal.throwIfAborted();
     if (problem === undefined) return;
     const isInPlace = subject.id === LIVE && phase === 'before-publish';
-    const where = this.#where[phase];
-    const at = where === undefined ? '' : ` It is the key ${where}.`;
     throw new MirrorlatchError('HOOK_FAILED', `${problem}${isInPlace ? '' : NOTHING_PUBLISHED}`, {
-      hint: `Mend what it complains of, and try again.${at} To go on without any hook: --no-hooks`,
+      hint: `Mend what it complains of, and try again.${this.placeOf(phase)} To go on without any hook: --no-hooks`,
     });
   }
 
@@ -190,7 +194,10 @@ export class Hooks {
     const facts = { phase, name: this.#name, root, command: this.#verb, ...subject };
     // What failed is said at the very end, after this.
     const why = phase === 'on-failure' ? `the ${this.#verb} failed: ` : '';
-    this.#onEvent({ kind: 'notice', message: `${why}running the hook ${phase}` });
+    this.#onEvent({
+      kind: 'notice',
+      message: `${why}running the hook ${phase}${ofChannel(subject)}`,
+    });
     const output = new HookOutput((line) =>
       this.#onEvent({ kind: 'notice', message: `${phase}: ${line}` }),
     );
@@ -206,8 +213,14 @@ export class Hooks {
     const how = describeEnd(end, timeoutMs);
     if (how === undefined) return undefined;
     const said = lastLines === '' ? '' : `: ${lastLines}`;
-    return `the hook ${phase} of ${root} ${how}${said}`;
+    const channel = ofChannel(subject);
+    return `the hook ${phase} of ${root}${channel && `${channel},`} ${how}${said}`;
   }
+}
+
+/** For which channel a hook runs, where that is not what is current. */
+function ofChannel({ channel }: HookSubject): string {
+  return channel === 'current' ? '' : `, for ${channel}`;
 }
 
 /** A filesystem without locks has none: whoever stands in a tree is seen there. */

@@ -25,13 +25,13 @@ export async function prove(
 ): Promise<SyncFigures> {
   const { layout, hooks, signal } = writer;
   const { id, tree } = subject;
-  const examine = async (): Promise<SyncFigures> => {
+  const examine = async (isOfHook: boolean): Promise<SyncFigures> => {
     signal.throwIfAborted();
-    const checked = await checkContent(writer, id, tree, figures);
+    const checked = await checkContent(writer, id, tree, figures, isOfHook);
     signal.throwIfAborted();
     return { ...figures, ...checked };
   };
-  const checked = await examine();
+  const checked = await examine(false);
   if (id !== LIVE) await refuseUnreplaceable(layout, id, signal);
   const writableByAll = figures.writableByAll ?? (await findWritable(tree, writer));
   const made = { ...checked, writableByAll };
@@ -46,6 +46,6 @@ export async function prove(
   if (!isAltered) return made;
   writer.isAltered = true;
   writer.notice('the hook before-publish has changed the tree, so it is looked at again');
-  const again = await examine();
+  const again = await examine(true);
   return { ...again, writableByAll: await findWritable(tree, writer) };
 }

@@ -185,6 +185,9 @@ describe('the hooks of a sync', () => {
     expect(explained.stdout).toMatch(
       /ended with 69, HOOK_FAILED: the hook before-publish of .*\n +\$ mirrorlatch config show /,
     );
+    expect(explained.stdout.replaceAll(/\s+/g, ' ')).toContain(
+      'No: the last sync or lock failed: the hook before-publish ended with 1.',
+    );
     mirror.change({ bad: null });
     const { stdout } = await expectSuccess(mirror.run('sync', 'm', '--json', '--id', 'third'));
     expect(JSON.parse(stdout)).toMatchObject({ outcome: 'published', previous: 'second' });
@@ -311,7 +314,11 @@ describe('the other writers have the same hooks:', () => {
     mirror.configure(refuse, 'channels = { testing = "current after 0" }');
     mirror.change({ file: 'third' });
     const refused = await expectSuccess(mirror.run('sync', 'm', '--id', 'third'));
-    expect(refused.stderr).toMatch(/warning: the hook before-publish of \S+ ended with 1/);
+    expect(refused.stderr).toMatch(/: running the hook before-publish$/m);
+    expect(refused.stderr).toMatch(/: running the hook before-publish, for testing$/m);
+    expect(refused.stderr).toMatch(
+      /warning: the hook before-publish of \S+, for testing, ended with 1/,
+    );
     expect(existsSync(join(mirror.root, 'testing'))).toBe(false);
     expect(mirror.phases()).toEqual([
       'before-sync',

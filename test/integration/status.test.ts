@@ -192,6 +192,9 @@ test('after a failed sync status exits with 69 and the reason; after a successfu
   expect(result.exitCode, transcript(result)).toBe(69);
   expect(result.stdout).toMatch(/needs attention$/m);
   expect(result.stdout).toMatch(/^last +failed, \d+m?s ago: the source has shrunk/m);
+  expect(result.stdout).toMatch(
+    /^why +the last sync or lock failed: the source has shrunk \(\S+ % of the files and \S+ % of the bytes would vanish\)$/m,
+  );
 
   await mirror.sync('--allow-shrink');
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
@@ -336,7 +339,9 @@ test('a failed sync makes a mirror no fresher', async () => {
   mirror.change({ file: null, 'below/file': null });
   expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);
   const result = await runProgram(['status', mirror.root, '--max-age', '26h']);
-  expect(result.stdout).toMatch(/^why +the last sync or lock failed; it is stale/m);
+  expect(result.stdout).toMatch(
+    /^why +the last sync or lock failed: the source has no file left, .*; it is stale/m,
+  );
 });
 
 test('a sync that fails before it begins is on record, and a wrong command line is not', async () => {

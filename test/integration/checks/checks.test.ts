@@ -376,7 +376,14 @@ test('a push is checked by the host that receives it', async () => {
   onTestFinished(() => sshd.stop());
   const mirror = await checkedMirror();
   mirror.change(CUT_OFF);
-  expectFailure(await runPush(sshd, mirror, { words: ['--retries', '0'] }), 65, /images\/a\.iso/);
+  const refused = await runPush(sshd, mirror, { words: ['--retries', '0'] });
+  expectFailure(
+    refused,
+    65,
+    /images\/a\.iso/,
+    /^ *A source that is being updated heals by itself/m,
+  );
+  expect(refused.stderr).toMatch(/: ssh (-p \d+ )?\S+ 'mirrorlatch explain \S+'$/m);
   const foreign = await runPush(sshd, mirror, { words: ['--check-command', 'true'] });
   expectFailure(foreign, 64, /--check-command is not taken from another host/);
   const anyway = await runPush(sshd, mirror, { words: ['--publish-anyway'] });
