@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -29,6 +30,12 @@ export interface Reading {
 /** So many threads: a disk has more than one reader in its queue, and more than a few only fight for it. */
 export const MOST_THREADS = Math.min(4, Math.max(2, availableParallelism()));
 
+/** Beside this file, or beside the bundle that it is in. */
+const ENTRY = new URL(`./hash-worker${extname(import.meta.url)}`, import.meta.url);
+
+/** The code of a thread in a bundle. It is read now: an upgrade may replace the program before it is needed. */
+const CODE = ENTRY.pathname.endsWith('.cjs') ? readFileSync(ENTRY, 'utf8') : undefined;
+
 /** Threads that hash files. Each is started when it is needed first, which takes 20 ms and 6 MB. */
 export class HashThreads {
   readonly #idle: Worker[] = [];
@@ -58,9 +65,8 @@ export class HashThreads {
   }
 
   #start(): Worker {
-    // Beside this file, or beside the bundle that it is in.
-    const entry = new URL(`./hash-worker${extname(import.meta.url)}`, import.meta.url);
-    const worker = new Worker(entry, {
+    const worker = new Worker(CODE ?? ENTRY, {
+      eval: CODE !== undefined,
       workerData: this.#reading,
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
     });

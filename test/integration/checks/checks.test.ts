@@ -1,4 +1,6 @@
 import {
+  cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -10,12 +12,13 @@ import {
 import { userInfo } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { execaSync } from 'execa';
+import { execa, execaSync } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { runCheck, wrong } from '../../support/checked.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { runForJson, runProgram, startProgram, transcript } from '../../support/program.ts';
+import { project } from '../../support/project.ts';
 import { runPush } from '../../support/push.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
@@ -388,6 +391,22 @@ test('a push is checked by the host that receives it', async () => {
   expectFailure(foreign, 64, /--check-command is not taken from another host/);
   const anyway = await runPush(sshd, mirror, { words: ['--publish-anyway'] });
   expect(anyway.exitCode, transcript(anyway)).toBe(0);
+});
+
+test('a sync goes on although an upgrade replaces the program meanwhile', async () => {
+  const mirror = await checkedMirror();
+  const copy = scratchDirectory();
+  for (const name of ['dist', 'package.json'])
+    cpSync(join(project, name), join(copy, name), { recursive: true });
+  const file = join(copy, 'm.toml');
+  const goes = JSON.stringify(`mv ${copy}/dist ${copy}/old; mkdir ${copy}/dist; ls ${copy}/dist`);
+  writeFileSync(file, `[mirrors.m]\nroot = "${mirror.root}"\nbefore-sync = ${goes}\n`);
+  mirror.change(summedFiles('second'));
+  const sync = ['--config', file, 'sync', 'm', '--retries', '0'];
+  const result = await execa(join(copy, 'dist/mirrorlatch'), sync, { reject: false, all: true });
+  expect(result.exitCode, result.all).toBe(0);
+  expect(mirror.history().at(-1)).toMatchObject({ event: 'published', checked: { findings: 0 } });
+  expect(existsSync(join(copy, 'old'))).toBe(true);
 });
 
 test('a directory is checked without a mirror', async () => {
