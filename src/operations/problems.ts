@@ -1,4 +1,3 @@
-import { describeFinding } from '../checks/finding.ts';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { type HistoryEntry, lastFlip } from '../mirror/history/history.ts';
 import { type Ended, indexOf } from '../mirror/history/history-index.ts';
@@ -13,6 +12,7 @@ import type { Settings } from '../mirror/settings/records.ts';
 import { type Finding, isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { isAhead } from '../mirror/units.ts';
 import { ifAllowed } from '../system/files.ts';
+import { describeAnyway } from '../writer/anyway.ts';
 import type { SnapshotInfo } from './list.ts';
 
 /** What is known of a mirror whose state is asked for. */
@@ -89,15 +89,9 @@ function problemsOfContent(snapshots: readonly SnapshotInfo[]): string[] {
 
 /** What a person has published although it is wrong. */
 function problemOfCheck({ id, isCurrent, channels, checked }: SnapshotInfo): string[] {
-  const [first] = checked?.wrong ?? [];
-  if (first === undefined) return [];
-  const count = checked?.findings ?? 0;
-  const more = count > 1 ? `, and ${count - 1} more` : '';
-  const by = checked?.anyway === undefined ? '' : ` by ${checked.anyway.by}`;
+  const anyway = describeAnyway(checked);
   const names = isCurrent ? '' : `, which ${channels.join(', ')} names,`;
-  return [
-    `${nameOf(id)}${names} was published anyway${by}, although ${describeFinding(first)}${more}`,
-  ];
+  return anyway === undefined ? [] : [`${nameOf(id)}${names} ${anyway}`];
 }
 
 /** So many are named. */

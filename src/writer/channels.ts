@@ -1,11 +1,13 @@
 import { MirrorlatchError } from '../errors.ts';
 import { channelPlan } from '../mirror/channels/channel-state.ts';
 import { type Channel, channelAt } from '../mirror/channels/channels.ts';
+import { publicationOf, readHistory } from '../mirror/history/history.ts';
 import type { HistoryEntry } from '../mirror/history/history-line.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { moveChannel, removeChannel } from '../mirror/publication.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { describeAnyway } from './anyway.ts';
 import type { HookSubject } from './hooks.ts';
 import type { Writer } from './writer.ts';
 
@@ -39,6 +41,9 @@ export function pointChannel(
   writer.enter('publishing');
   writer.recordPublication(moveChannel(layout, lock, channel, id, previous, by));
   writer.hooks.after('after-publish', subjectOf(writer, channel, id, previous));
+  const anyway = describeAnyway(publicationOf(readHistory(layout), id)?.checked);
+  if (anyway !== undefined)
+    writer.onEvent({ kind: 'problem', message: `${id}, which ${channel} names now, ${anyway}` });
   return previous;
 }
 

@@ -151,17 +151,28 @@ export function damageAnswer({ status }: Facts, isFilled = false): Answer[] {
   );
   const [first] = damaged;
   if (first === undefined) return [];
-  const found = damaged.map(
-    ({ id, verified }) =>
-      `of ${nameOfTree(id)}, as verify has found, ${describeVerified(verified)}`,
-  );
+  const trees = damaged.map(({ id, verified }) => `${nameOfTree(id)} (${verified.damaged})`);
+  const found =
+    damaged.length === 1
+      ? `of ${nameOfTree(first.id)}, as verify has found, ${describeVerified(first.verified)}`
+      : `verify has found entries damaged in ${joinFew(trees)}`;
   const { answer: whatFollows, command } = afterDamage(
     status,
     isFilled,
     first.id,
     damaged.some(({ isCurrent }) => isCurrent),
   );
-  return [answer('What is damaged?', [...found, whatFollows], { command })];
+  return [answer('What is damaged?', [found, whatFollows], { command })];
+}
+
+/** So many are named. */
+const FEW = 3;
+
+/** `a, b and c`, or `a, b, c and 2 more` */
+function joinFew(names: readonly string[]): string {
+  const more = names.length - FEW;
+  const named = more > 0 ? [...names.slice(0, FEW), `${more} more`] : names;
+  return `${named.slice(0, -1).join(', ')} and ${named.at(-1)}`;
 }
 
 function afterDamage(

@@ -124,10 +124,17 @@ test('--publish-anyway publishes it, and says so', async () => {
 test('what was published anyway is a problem as long as a channel names it', async () => {
   const mirror = await checkedMirror();
   await mirror.publish('broken', CUT_OFF, '--publish-anyway', '--retries', '0');
-  await runForJson(['promote', mirror.root, '--to', 'testing']);
+  const promoted = await runProgram(['promote', mirror.root, '--to', 'testing']);
+  expect(promoted.stderr).toMatch(/warning: broken, which testing names now, was published anyway/);
+  const rule = ['--channel', 'next=current'];
+  await runForJson(['init', mirror.root, ...rule]);
+  const pruned = await runProgram(['prune', mirror.root]);
+  expect(pruned.stderr).toMatch(/warning: broken, which next names now, was published anyway/);
   await runForJson(['rollback', mirror.root, 'right']);
   const { stdout } = await runProgram(['status', mirror.root]);
-  expect(stdout).toMatch(/broken, which testing names, was published anyway by /);
+  expect(stdout).toMatch(/broken, which .*testing.* names, was published anyway by /);
+  const moved = await runProgram(['prune', mirror.root]);
+  expect(moved.stderr).not.toMatch(/published anyway/);
   await runForJson(['promote', mirror.root, 'right', '--to', 'testing']);
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
 });

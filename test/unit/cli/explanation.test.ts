@@ -378,6 +378,11 @@ describe('what verify has found', () => {
   test('of the current snapshot is mended by a sync', () => {
     const answer = told(snapshot('old'), { ...current, verified: damaged });
     expect(answer.answer).toContain('Of new, as verify has found, 1 entry is damaged.');
+    const olds = ['a', 'b', 'c', 'd'].map((id) => snapshot(id, { verified: damaged }));
+    expect(told(...olds.slice(0, 2), current).answer).toContain(
+      'Verify has found entries damaged in a (1) and b (1).',
+    );
+    expect(told(...olds, current).answer).toContain('in a (1), b (1), c (1) and 1 more.');
     expect(answer.command).toBe(`mirrorlatch sync ${QUOTED} -- --checksum`);
   });
 
