@@ -91,7 +91,10 @@ export async function selectedOf(
   }
 }
 
-/** @returns false where a file of that name cannot be made. */
+/** What no file can be called, or is too large for one. */
+const IMPOSSIBLE = ['ENOTDIR', 'EEXIST', 'EFBIG', 'EINVAL', 'ERR_OUT_OF_RANGE', 'ENAMETOOLONG'];
+
+/** @returns false where a file of that name and size cannot be made. */
 function makeSparse(directory: string, name: string, size: number): boolean {
   try {
     mkdirSync(bytePath(directory, parentOf(name)), { recursive: true });
@@ -103,7 +106,7 @@ function makeSparse(directory: string, name: string, size: number): boolean {
     }
     return true;
   } catch (error) {
-    if (['ENOTDIR', 'EEXIST', 'EFBIG', 'ENAMETOOLONG'].includes(errnoOf(error) ?? '')) return false;
+    if (IMPOSSIBLE.includes(errnoOf(error) ?? '')) return false;
     throw error;
   }
 }

@@ -7,6 +7,7 @@ import { refuseUnverifiable } from '../checks/signature.ts';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { publicationOf, readHistory } from '../mirror/history/history.ts';
 import { findMirror, type Mirror } from '../mirror/open.ts';
+import { isLackOfSpace } from '../mirror/reserve.ts';
 import {
   type CheckPolicy,
   DEFAULT_CHECK,
@@ -16,6 +17,7 @@ import {
 } from '../mirror/settings/policy.ts';
 import { checkGroups } from '../mirror/settings/policy-rules.ts';
 import { ifThere } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { policyOf } from '../writer/policy.ts';
 import { holdTree, idNamed } from './held-tree.ts';
@@ -54,8 +56,9 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
   const policy = policyFor(mirror, options);
   refuseUnverifiable(policy);
   const found = mirror === undefined ? directoryAt(path, id) : snapshotOf(mirror, id);
-  const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-check-'));
+  let work: string | undefined;
   try {
+    work = mkdtempSync(join(tmpdir(), 'mirrorlatch-check-'));
     onEvent({ kind: 'phase', phase: 'checking' });
     const {
       verified: _,
@@ -80,11 +83,23 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
       notes: [...report.notes, ...advice],
     };
   } catch (error) {
-    throw asMirrorlatchError(error, `${found.tree} cannot be checked`);
+    const failure = `${found.tree} cannot be checked`;
+    const isOfLists = work === undefined || isLackOfSpace(error);
+    throw isOfLists ? noRoomForLists(error, failure, path) : asMirrorlatchError(error, failure);
   } finally {
     found.release();
-    rmSync(work, { recursive: true, force: true });
+    if (work !== undefined) rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Nothing is written but the lists that are compared. */
+function noRoomForLists(error: unknown, failure: string, path: string): MirrorlatchError {
+  const { code, message } = asMirrorlatchError(error, 'its lists cannot be written');
+  const about = `${failure}: ${message}; they are in ${tmpdir()}`;
+  return new MirrorlatchError(code === 'NO_SPACE' ? code : 'IO', about, {
+    hint: `Make room there, or name another directory for them: TMPDIR=/var/tmp mirrorlatch check ${quoteForSh(path)}`,
+    cause: error,
+  });
 }
 
 function policyFor(

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { MirrorlatchError } from '../../errors.ts';
+import { FREE_SPACE, MirrorlatchError } from '../../errors.ts';
 import { type ChildOptions, runProgram } from '../../system/process.ts';
 import { readNames } from '../name-list.ts';
 import { GONE, overlaidFacts } from './facts.ts';
@@ -65,7 +65,7 @@ export async function sortedLines(
   return linesIn(sorted);
 }
 
-/** Sorts the NUL-terminated texts of some files. @throws MirrorlatchError IO, as when there is no room. */
+/** Sorts the NUL-terminated texts of some files. @throws MirrorlatchError NO_SPACE, IO. */
 export async function sortInto(
   sorted: string,
   paths: readonly string[],
@@ -76,8 +76,12 @@ export async function sortInto(
   const args = [...how, `--output=${sorted}`, '--', ...paths];
   const { exitCode, stderr } = await runProgram('sort', args, options);
   options.signal?.throwIfAborted();
-  if (exitCode !== 0)
-    throw new MirrorlatchError('IO', `names cannot be sorted in ${directory}: ${stderr.trim()}`);
+  if (exitCode === 0) return;
+  const [why = ''] = stderr.trim().split('\n');
+  const message = `names cannot be sorted in ${directory}: ${why}`;
+  if (/No space left on device|Disk quota exceeded/.test(stderr))
+    throw new MirrorlatchError('NO_SPACE', message, { hint: FREE_SPACE });
+  throw new MirrorlatchError('IO', message);
 }
 
 /** What several sorted files say of one name, file by file. */

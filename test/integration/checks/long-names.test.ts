@@ -3,8 +3,11 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { runCheck } from '../../support/checked.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
+import { runProgram } from '../../support/program.ts';
 import { npmRegistry } from '../../support/repositories/npm-registry.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
+import { smallMirror } from '../../support/small-mirror.ts';
 
 /** Names that no entry can have: a part of one has at most 255 bytes, and a path 4095. */
 const LONG = {
@@ -38,12 +41,14 @@ const WRITERS: Readonly<Record<string, (tree: string, name: string) => unknown>>
     };
     write(tree, 'alpha/index.json', JSON.stringify({ name: 'alpha', versions }));
   },
-  apt: async (tree, name) => {
-    write(tree, 'Packages', `Package: one\nFilename: ${name}\nSize: 1\nSHA256: ${SUM}\n\n`);
-    const { stdout } = await execa('apt-ftparchive', ['release', '.'], { cwd: tree });
-    write(tree, 'Release', stdout);
-  },
+  apt: (tree, name) => makeArchive(tree, name, '1'),
 };
+
+async function makeArchive(tree: string, name: string, size: string): Promise<void> {
+  write(tree, 'Packages', `Package: one\nFilename: ${name}\nSize: ${size}\nSHA256: ${SUM}\n\n`);
+  const { stdout } = await execa('apt-ftparchive', ['release', '.'], { cwd: tree });
+  write(tree, 'Release', stdout);
+}
 
 function write(tree: string, name: string, text: string): void {
   mkdirSync(join(tree, dirname(name)), { recursive: true });
@@ -66,4 +71,11 @@ test('a link to what cannot be there is missing', async () => {
   symlinkSync(LONG['a name of 256 bytes'], join(tree, 'image'));
   const { findings } = await runCheck(tree, '--check', 'sha256sums');
   expect(findings).toMatchObject([{ kind: 'missing', name: 'image' }]);
+});
+
+test('a file of a size that none can have is missing', async () => {
+  const { source, root } = smallMirror();
+  await makeArchive(source, 'pool/one.deb', '9'.repeat(20));
+  const words = ['sync', source, root, '--check', 'apt', '--retries', '0'];
+  expectFailure(await runProgram(words), 65, /pool\/one\.deb is missing/);
 });

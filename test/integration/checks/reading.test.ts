@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   mkdirSync,
@@ -11,10 +12,13 @@ import {
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import type { Checked } from '../../support/checked.ts';
 import { wrong } from '../../support/checked.ts';
 import { eventually } from '../../support/eventually.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
+import { mountTmpfs, whyNoLoopFilesystem } from '../../support/loop-filesystem.ts';
 import { nobody } from '../../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -82,6 +86,27 @@ test('a check that is ended in the middle of a file leaves nothing behind', asyn
   checking.kill('SIGINT');
   await checking.result;
   expect(readdirSync(temporary)).toEqual([]);
+});
+
+test.skipIf(whyNoLoopFilesystem !== '').each([
+  ['a claim is written', '1m'],
+  ['they are sorted', '4m'],
+])('without room for its lists when %s, a check names the directory for them', async (_, size) => {
+  const directory = wronglyListed({ listed: 10 });
+  const other = Array.from({ length: 15_000 }, (__, index) => `${WRONG}  other${index}\n`);
+  appendFileSync(join(directory, 'SHA256SUMS'), other.join(''));
+  const TMPDIR = await mountTmpfs(`size=${size}`);
+  try {
+    expectFailure(
+      await runProgram(['check', directory], { env: { TMPDIR } }),
+      74,
+      new RegExp(`cannot be checked: .*${TMPDIR}$`, 'm'),
+      /: TMPDIR=\/var\/tmp mirrorlatch check /,
+    );
+    expect(readdirSync(TMPDIR)).toEqual([]);
+  } finally {
+    await execa('umount', [TMPDIR]);
+  }
 });
 
 test.each([
