@@ -15,7 +15,11 @@ const kind = (name: string, testTimeout: number, more = {}) => ({
 
 export default defineConfig({
   test: {
-    globalSetup: ['test/support/build.ts', 'test/support/state-directory.ts'],
+    globalSetup: [
+      'test/support/build.ts',
+      'test/support/state-directory.ts',
+      'test/support/certificates.ts',
+    ],
     // Most tests wait for processes, and those for a disk, a clock or each other: with one worker a core, a third of the
     // time of two cores would be idle.
     maxWorkers: 4,

@@ -2,6 +2,7 @@ import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
+import { forDownloads } from '../support/certificates.ts';
 import { project } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
@@ -32,7 +33,8 @@ async function gitUrl(): Promise<string> {
 
 /** Runs `npm install`, which fetches only packages that are not in its cache. */
 function npmInstall(args: readonly string[], cwd: string) {
-  return execa('npm', ['install', '--prefer-offline', ...args], { cwd, all: true, reject: false });
+  const words = ['install', '--prefer-offline', ...args];
+  return execa('npm', words, { cwd, env: forDownloads, all: true, reject: false });
 }
 
 async function versionOf(program: string): Promise<string> {
