@@ -1,3 +1,4 @@
+import type { AddHelpTextContext } from 'commander';
 import { EXIT_CODES, GUARD_FAILED } from '../errors.ts';
 
 const MEANINGS = {
@@ -20,13 +21,20 @@ const MEANINGS = {
 
 type Shown = keyof typeof MEANINGS;
 
+/** A text in a command's `--help`, which is broken to the width of that. */
+type HelpText = (shown: AddHelpTextContext) => string;
+
 /**
  * The text after the options in a command's `--help`.
  *
  * @param codes the errors whose exit codes are listed.
  * @param more paragraphs that precede the examples.
  */
-export function helpAfter(examples: readonly string[], codes: readonly Shown[], more = ''): string {
+export function helpAfter(
+  examples: readonly string[],
+  codes: readonly Shown[],
+  more = '',
+): HelpText {
   const exits = codes
     .map((code) => ({ code: EXIT_CODES[code], meaning: MEANINGS[code] }))
     .sort((a, b) => a.code - b.code)
@@ -39,7 +47,7 @@ export function helpAfter(examples: readonly string[], codes: readonly Shown[], 
 }
 
 /** The same for `run`, which replaces itself with COMMAND. The codes are those of env(1). */
-export function helpOfGuard(examples: readonly string[]): string {
+export function helpOfGuard(examples: readonly string[]): HelpText {
   return helpText(examples, [
     '  those of COMMAND, and:',
     `  ${EXIT_CODES.BUSY}  there was nothing to read within --wait`,
@@ -50,7 +58,7 @@ export function helpOfGuard(examples: readonly string[]): string {
 }
 
 /** The same for `lock`, which runs COMMAND as the mirror's writer. */
-export function helpOfWriter(examples: readonly string[], more: string): string {
+export function helpOfWriter(examples: readonly string[], more: string): HelpText {
   const exits = [
     '  those of COMMAND, even if a signal ended it, and:',
     `  ${EXIT_CODES.BUSY}  ${MEANINGS.BUSY}`,
@@ -61,14 +69,40 @@ export function helpOfWriter(examples: readonly string[], more: string): string 
   return helpText(examples, exits, more);
 }
 
-function helpText(examples: readonly string[], exits: readonly string[], more = ''): string {
-  return [
-    '',
-    ...(more === '' ? [] : [more, '']),
-    examples.length === 1 ? 'Example:' : 'Examples:',
-    ...examples.map((example) => `  ${example}`),
-    '',
-    'Exit codes:',
-    ...exits,
-  ].join('\n');
+/** @param exits an exit code and its meaning each, or a sentence that begins with two spaces. */
+function helpText(examples: readonly string[], exits: readonly string[], more = ''): HelpText {
+  return ({ command }) => {
+    const help = command.createHelp();
+    const width = command.configureOutput().getOutHelpWidth?.() || USUAL_WIDTH;
+    return [
+      '',
+      ...(more === '' ? [] : [...paragraphsOf(more), '']).map((line) =>
+        line.startsWith(' ') ? line : help.boxWrap(line, width),
+      ),
+      examples.length === 1 ? 'Example:' : 'Examples:',
+      // They can be pasted.
+      ...examples.map((example) => `  ${example}`),
+      '',
+      'Exit codes:',
+      ...exits.map((exit) => {
+        const [, code = '', meaning = ''] = /^( {2}\d+ +| {2})(.*)$/.exec(exit) ?? [];
+        const lines = help.boxWrap(meaning, width - code.length);
+        return code + lines.replaceAll('\n', `\n${' '.repeat(code.length)}`);
+      }),
+    ].join('\n');
+  };
+}
+
+/** Where no terminal has one; columns. */
+const USUAL_WIDTH = 80;
+
+/** The lines of a text, of which those of a paragraph are one. Lines that begin with spaces can be pasted. */
+function paragraphsOf(text: string): string[] {
+  const lines: string[] = [];
+  for (const line of text.split('\n')) {
+    const before = lines.at(-1);
+    if (before === undefined || [before, line].some((one) => /^( |$)/.test(one))) lines.push(line);
+    else lines[lines.length - 1] = `${before} ${line}`;
+  }
+  return lines;
 }

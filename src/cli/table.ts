@@ -8,6 +8,30 @@ export function printTable(head: readonly string[], rows: readonly (readonly Par
   process.stdout.write(`${tableLines(head, shown).join('\n')}\n`);
 }
 
+/** Prints a table of names, values and their places. A value that leaves no room beside it has its place below it. */
+export function printWithPlaces(
+  head: readonly string[],
+  rows: readonly (readonly [name: string, value: string, place: string])[],
+): void {
+  const shown = rows.map((row) => row.map(shownPart));
+  const widest = (column: number) => Math.max(0, ...shown.map((row) => row[column]?.length ?? 0));
+  const indent = ' '.repeat(widest(0) + 2);
+  const room = (process.stdout.columns || USUAL_WIDTH) - indent.length - widest(2) - 2;
+  const isLong = (value: string) => value.length > room;
+  const beside = shown.map(([name = '', value = '', place = '']) =>
+    isLong(value) ? [name, '', ''] : [name, value, place],
+  );
+  const [first = '', ...others] = tableLines(head, beside);
+  const lines = others.flatMap((line, at) => {
+    const [, value = '', place] = shown[at] ?? [];
+    return isLong(value) ? [line.padEnd(indent.length) + value, indent + place] : [line];
+  });
+  process.stdout.write(`${[first, ...lines].join('\n')}\n`);
+}
+
+/** The width of what is no terminal; columns. */
+const USUAL_WIDTH = 80;
+
 /** The lines of a table, each without spaces at its end. */
 export function tableLines(
   head: readonly string[],

@@ -955,7 +955,8 @@ ml_is_open() {
     return 1
     ;;
   *'"state":"clos'*)
-    ml_why="$ml_root is being written"
+    # Whether that still lives is found out during the wait.
+    ml_why="$ml_root is closed by its writer"
     ml_is_abandoned || return 1
     ml_why="$ml_root is not whole: what was writing it is dead, and left the gate closed"
     ml_quote "$ml_root"

@@ -454,7 +454,8 @@ describe('the files', () => {
 
 describe('config show', () => {
   test('names what counts, and where it is said', async () => {
-    const { json, root, file } = await synced('keep-within = "14d"');
+    const long = `check-except = ["pool/${'a'.repeat(80)}"]`;
+    const { json, run, root, file } = await synced('keep-within = "14d"', long);
     const { keys } = (await json(['config', 'show', 'debian', '--json'])) as { keys: object[] };
     expect(keys).toContainEqual({ key: 'keep-within', value: '"14d"', from: `${file}, line 4` });
     expect(keys).toContainEqual({
@@ -463,6 +464,17 @@ describe('config show', () => {
       from: `${root}/.mirrorlatch/mirror.json`,
     });
     expect(keys).toContainEqual({ key: 'retries', value: '4', from: null });
+    const { stdout } = await run(['config', 'show', 'debian']);
+    expect(stdout).toMatch(/^key +value +from$/m);
+    expect(stdout).toMatch(/^retries +4 +default$/m);
+    // A path alone may be as long as it is.
+    const lines = stdout.split('\n').filter((line) => line.length > 80);
+    expect(lines.filter((line) => line.trim().split(/ {2,}/).length > 2)).toEqual([]);
+    const at = stdout.split('\n').findIndex((line) => /^check-except /.test(line));
+    expect(stdout.split('\n').slice(at, at + 2)).toEqual([
+      expect.stringMatching(/^check-except +\["pool\/a{80}"\]$/),
+      expect.stringMatching(/^ +\S+config\.toml, line 5$/),
+    ]);
   });
 
   test('prints what mirror.json holds as a table that means the same', async () => {

@@ -585,7 +585,7 @@ test('config show lists the hooks in force', async () => {
   const mirror = fresh();
   const { stdout } = await expectSuccess(mirror.run('config', 'show', 'm'));
   for (const phase of PHASES)
-    expect(stdout).toMatch(new RegExp(`^${phase} .*hooks\\.toml, line`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^${phase} .*\\s.*hooks\\.toml, line`, 'm'));
   expect(stdout).toMatch(/^hook-timeout +"10m" +default$/m);
 });
 

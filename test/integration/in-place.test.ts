@@ -222,7 +222,7 @@ describe.concurrent('While an in-place sync writes,', () => {
     );
     const impatient = await one.read({ options: ['--wait', '1s'] });
     expect(impatient.exitCode).toBe(75);
-    expect(impatient.stderr).toMatch(/is being written/);
+    expect(impatient.stderr).toMatch(/is closed by its writer/);
     for (const { saidSoFar } of readers) {
       await eventually(() => expect(saidSoFar()).toMatch(/waiting: /));
     }
@@ -760,7 +760,7 @@ describe.concurrent('A lock in place', () => {
     expectFailure(
       result,
       125,
-      /is being written: this guard runs inside `lock` of that mirror, and would wait for itself/,
+      /is closed by its writer: this guard runs inside `lock` of that mirror, and would wait for itself/,
       wayOut,
     );
   });
@@ -915,6 +915,7 @@ describe.concurrent('The gate that a killed sync left closed', () => {
     expectFailure(await runProgram(['wait', one.root]), 69, killed, /mirrorlatch unlock /);
     const reading = await startGuarded(run, one.root, inShell('cat file')).result;
     expect(reading.exitCode, transcript(reading)).toBe(75);
+    expect(reading.stderr).toMatch(/waiting: \S+ is closed by its writer$/m);
     expect(reading.stderr).toMatch(/is not whole: what was writing it is dead/);
     expect(reading.stderr).toContain(`mirrorlatch unlock ${one.root} --wait 1m\n`);
     await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'BUSY', message: killed });
@@ -931,7 +932,7 @@ describe.concurrent('The gate that a killed sync left closed', () => {
   test('is told by the standalone reader once the heartbeat of the writer has stopped', async () => {
     const one = await abandoned('heartbeat');
     const fresh = await one.read({ options: ['--wait', '0'] });
-    expect(fresh.stderr).toMatch(/is being written/);
+    expect(fresh.stderr).toMatch(/is closed by its writer/);
     const gate = () => runForJson(['gate', 'status', one.root]);
     // A writer without a record may be one of another host.
     const [token = ''] = readdirSync(one.state('sync.lock'));

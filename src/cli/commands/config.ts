@@ -8,7 +8,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { printCode, printJson, printLine, printNote } from '../output.ts';
-import { printTable } from '../table.ts';
+import { printTable, printWithPlaces } from '../table.ts';
 
 export function addConfig(program: Command, context: CommandContext): void {
   const config = program
@@ -88,7 +88,7 @@ export function addConfig(program: Command, context: CommandContext): void {
         const keys = keysInForce(configured, recorded);
         if (json) printJson({ name: configured?.name ?? null, root: real, keys });
         else
-          printTable(
+          printWithPlaces(
             ['key', 'value', 'from'],
             keys.map(({ key, value, from }) => [key, value, from ?? 'default']),
           );
