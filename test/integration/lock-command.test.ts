@@ -858,7 +858,9 @@ describe.concurrent('a guard that would wait for the lock around it ends at once
     const env = { MIRRORLATCH_STAGING: earlier.stdout.trim() };
     const reading = guards.map((guard) => startGuarded(guard, root, ['cat', 'file'], { env }));
     for (const one of reading)
-      await eventually(() => expect(one.saidSoFar()).toMatch(/waiting: .* is closed by its writer/));
+      await eventually(() =>
+        expect(one.saidSoFar()).toMatch(/waiting: .* is closed by its writer/),
+      );
     writeFileSync(go, '');
     for (const { result } of [...reading, holder]) {
       const { exitCode } = await result;
