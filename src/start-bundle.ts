@@ -6,6 +6,17 @@ import { fileURLToPath } from 'node:url';
 import { compileBundle } from './system/bundle.ts';
 import { keepHeapSmall } from './system/heap.ts';
 
-// Sets flags of V8, so it comes before anything is compiled.
+// Of Node's own modules, too, V8 takes what was compiled before, but no more once its flags are changed.
+for (const name of [
+  'node:child_process',
+  'node:crypto',
+  'node:os',
+  'node:stream/promises',
+  'node:timers/promises',
+  'node:tty',
+])
+  process.getBuiltinModule(name);
+
+// Sets flags of V8, so it comes before anything of ours is compiled.
 keepHeapSmall();
 compileBundle(fileURLToPath(import.meta.url).replace(/\.cjs$/, '.bundle.cjs')).run();
