@@ -201,13 +201,26 @@ export async function publishLive(
   const made = await prove(writer, subject, figures, content.received);
   beginPublishing(writer);
   await confirm?.();
-  const changed = writer.isAltered ? undefined : content.changed;
-  await recordContent(writer, LIVE, tree, { ...content, changed, base: changed && LIVE });
+  await recordLive(writer, content);
   if (isCompared) await giveUpLost(writer, writer.before, LIVE);
   writer.recordPublication(await publishInPlace(writer.layout, writer.lock, made));
   writer.hooks.after('after-publish', subjectOf(writer, LIVE, made));
   forgetSizes(writer.layout);
   return published(writer, LIVE);
+}
+
+/**
+ * Records what the tree of an in-place mirror is, which has been written whole and is not published. The next sync goes
+ * on from that tree, and would know nothing of its content.
+ */
+export async function recordUnpublished(writer: Writer, content: TreeOrigin): Promise<void> {
+  if (writer.lock.isHeld && !writer.signal.aborted) await recordLive(writer, content);
+}
+
+async function recordLive(writer: Writer, { changed, received }: TreeOrigin): Promise<void> {
+  const names = writer.isAltered ? undefined : changed;
+  const origin = { received, changed: names, base: names && LIVE, former: LIVE };
+  await recordContent(writer, LIVE, writer.layout.snapshot(LIVE), origin);
 }
 
 function published({ layout, before }: Writer, id: string): Published {

@@ -25,6 +25,7 @@ import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { changeAtRandom } from '../support/random-tree.ts';
 import { type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { atTransfer, standInFor } from '../support/stand-in.ts';
+import { summedFiles } from '../support/summed-files.ts';
 import { damageIn, verify } from '../support/verified.ts';
 
 async function runWell(words: readonly string[]): Promise<void> {
@@ -365,6 +366,30 @@ describe('In place', () => {
     expect(await damageIn(mirror, '--bitrot')).toEqual(['content new', 'missing file']);
     await mirror.sync('--', '--checksum');
     expect(await damageIn(mirror, '--bitrot')).toEqual([]);
+  });
+
+  test('what a sync refused and the next one brought keeps its checksums, and so does all else', async () => {
+    const mirror = await inPlace();
+    const sync = ['sync', mirror.root, '--check', 'auto', '--retries', '0'];
+    expect((await runProgram(sync)).exitCode).toBe(0);
+    mirror.change({ ...summedFiles('second'), 'images/a.iso': 'cut off', received: 'then' });
+    expectFailure(await runProgram(sync), 65, /images\/a\.iso: sha256/);
+    mirror.change(summedFiles('second'));
+    expect((await runProgram(sync)).exitCode).toBe(0);
+    expect(await verify(mirror, '--bitrot')).toMatchObject({
+      ...{ isWhole: true, read: { files: 6 } },
+      trees: [{ id: 'live', files: 6, unknown: 0 }],
+    });
+    // Nobody knows who has written to a file meanwhile, and what.
+    mirror.change({ ...summedFiles('third'), 'images/a.iso': 'cut off' });
+    expectFailure(await runProgram(sync), 65, /images\/a\.iso: sha256/);
+    rot(mirror.tree('received'));
+    mirror.change(summedFiles('third'));
+    expect((await runProgram(sync)).exitCode).toBe(0);
+    expect(await verify(mirror, '--bitrot')).toMatchObject({
+      ...{ isWhole: true, read: { files: 5 } },
+      trees: [{ id: 'live', files: 6, unknown: 1 }],
+    });
   });
 
   test('a tree whose gate is closed is not looked at', async () => {

@@ -97,6 +97,15 @@ export function factsOf(found: BigIntStats, path: Buffer): Facts {
 /** What find(1) is to print of an entry, after its name. */
 export const FIND_FACTS = '%y %m %s %T@ %i %l';
 
+/** The same, and when the inode has last changed: `%C@ ` and `FIND_FACTS`. */
+export const FIND_FACTS_AND_CTIME = `%C@ ${FIND_FACTS}`;
+
+/** @param text as `FIND_FACTS_AND_CTIME`. @returns what is as `FIND_FACTS`, and when its inode has changed; ms since the epoch. */
+export function parseCtime(text: string): { found: string; changedAt: number } {
+  const end = text.indexOf(' ');
+  return { found: text.slice(end + 1), changedAt: Number(text.slice(0, end)) * 1000 };
+}
+
 /** An entry as find(1) has found it. */
 export interface FoundFacts extends Facts {
   /** Its number, which other names of the same file have, too. */

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { hasCode } from '../../errors.ts';
 import { Turns } from '../../system/event-loop.ts';
 import { ifAllowed, lstatIfThere } from '../../system/files.ts';
 import { bytePath } from '../byte-path.ts';
@@ -9,7 +10,16 @@ import { NameWriter } from '../name-list.ts';
 import type { RecordsSession } from '../name-records.ts';
 import { identityIfThere } from '../trees/identity.ts';
 import { RealParents } from '../trees/real-parents.ts';
-import { type Facts, factsOf, GONE, parseFound, showFacts } from './facts.ts';
+import {
+  type Facts,
+  FIND_FACTS_AND_CTIME,
+  factsOf,
+  GONE,
+  parseCtime,
+  parseFacts,
+  parseFound,
+  showFacts,
+} from './facts.ts';
 import { joined, keyOf, type Line, nameOfKey, sortedLines } from './lines.ts';
 import { type ReceivedSums, receivedOf } from './received.ts';
 import {
@@ -21,6 +31,7 @@ import {
   type SumRecord,
   writeRecord,
 } from './record.ts';
+import { recordedLines } from './recorded-lines.ts';
 import { scanTree } from './scan.ts';
 
 /** How a tree was made, as far as it is known. */
@@ -31,6 +42,11 @@ export interface TreeOrigin {
   changed?: Iterable<ChangedName> | undefined;
   /** What rsync has transferred to make it. */
   received?: ReceivedSums | undefined;
+  /**
+   * The id under which this very tree was recorded before. If it is not known what differs, each file that nothing has
+   * written to since has the checksum that was recorded then.
+   */
+  former?: string | undefined;
 }
 
 /**
@@ -51,15 +67,19 @@ export async function recordTree(
   const { records } = readRecords(layout);
   forgetUnpublished(layout, records, id, identity);
   const base = origin.base === undefined ? undefined : recordOf(layout, origin.base, { records });
+  const former =
+    origin.former === undefined ? undefined : recordOf(layout, origin.former, { records });
+  // What is written from now on is none of this.
+  const at = new Date().toISOString();
   const work = join(layout.staging, '.sums');
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { mode: 0o700 });
   try {
     const made = { tree, work, received: origin.received?.files() ?? [], session };
     const from = origin.base && layout.snapshot(origin.base);
-    const lines = await linesOf(made, base && from, origin.changed);
+    const before = former && (() => recordBefore(layout, former, work, session.signal));
+    const lines = await linesOf(made, base && from, origin.changed, before);
     const header = { tree: identity, base: base?.name ?? null, isLate: false };
-    const at = new Date().toISOString();
     await writeRecord(layout, freshName(layout, id), { ...header, at }, lines, session.signal);
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -87,6 +107,31 @@ function forgetUnpublished(
       removeRecord(layout, record.name);
 }
 
+/** What was recorded of a tree. */
+interface RecordBefore {
+  lines: Iterable<Line>;
+  /** When; ms since the epoch. */
+  at: number;
+}
+
+/** Nothing is known of a tree whose record is damaged. */
+async function recordBefore(
+  layout: Layout,
+  record: SumRecord,
+  work: string,
+  signal: AbortSignal,
+): Promise<RecordBefore> {
+  try {
+    const lines = await recordedLines(layout, record, work, signal);
+    return { lines, at: Date.parse(record.at) };
+  } catch (error) {
+    if (hasCode(error, 'DAMAGED')) return NOTHING;
+    throw error;
+  }
+}
+
+const NOTHING: RecordBefore = { lines: [], at: 0 };
+
 interface Made {
   tree: string;
   /** A directory for files. */
@@ -96,19 +141,27 @@ interface Made {
   session: RecordsSession;
 }
 
-/** @param base the path of the tree of which there is a record; undefined if all is to be recorded. */
+/**
+ * @param base the path of the tree of which there is a record; undefined if all is to be recorded.
+ * @param before finds what was recorded of this tree before.
+ */
 async function linesOf(
   made: Made,
   base: string | undefined,
   changed: Iterable<ChangedName> | undefined,
+  before: () => Promise<RecordBefore> = async () => NOTHING,
 ): Promise<Iterable<Line>> {
   const { tree, work, received, session } = made;
   if (base !== undefined && changed !== undefined) return changedLines(made, base, changed);
   const arrived = await sortedLines(received, join(work, 'received'), session);
-  const { lines } = await scanTree(tree, join(work, 'tree'), session);
-  if (base === undefined) return allLines(lines, arrived);
-  const before = await scanTree(base, join(work, 'base'), session);
-  return differentLines(lines, before.lines, arrived);
+  const scan = join(work, 'tree');
+  if (base === undefined) {
+    const { lines } = await scanTree(tree, scan, session, FIND_FACTS_AND_CTIME);
+    return allLines(lines, arrived, await before());
+  }
+  const { lines } = await scanTree(tree, scan, session);
+  const ofBase = await scanTree(base, join(work, 'base'), session);
+  return differentLines(lines, ofBase.lines, arrived);
 }
 
 /** What is to be recorded of the names that may have changed. */
@@ -148,14 +201,29 @@ function* factsOfNames(tree: string, sorted: Iterable<Line>): Generator<Line> {
   }
 }
 
-/** What is to be recorded of all entries of a tree. */
-function* allLines(tree: Iterable<Line>, received: Iterable<Line>): Generator<Line> {
-  for (const { key, said } of joined([tree, received])) {
-    const [[found] = [], arrived = []] = said;
-    if (found === undefined) continue;
+/** What is to be recorded of all entries of a tree. @param tree with the time at which each inode has changed. */
+function* allLines(
+  tree: Iterable<Line>,
+  received: Iterable<Line>,
+  before: RecordBefore,
+): Generator<Line> {
+  for (const { key, said } of joined([tree, received, before.lines])) {
+    const [[text] = [], arrived = [], [then] = []] = said;
+    if (text === undefined) continue;
+    const { found, changedAt } = parseCtime(text);
     const facts = parseFound(found);
-    yield lineOf(key, facts, receivedOf(arrived, facts.size).sum);
+    const { isTouched, sum } = receivedOf(arrived, facts.size);
+    const isAsThen = !isTouched && changedAt < before.at;
+    yield lineOf(key, facts, sum ?? (isAsThen ? sumThen(facts, then) : undefined));
   }
+}
+
+/** What was recorded of the content of a file, if that was of its size and time. */
+function sumThen({ size, time }: Facts, then: string | undefined): Facts['sum'] {
+  const before = parseFacts(then);
+  return before?.size === size && before.time === time && before.sum !== 'as before'
+    ? before.sum
+    : undefined;
 }
 
 /** What is to be recorded of the entries of a tree that are not the very files of its base. */

@@ -9,6 +9,7 @@ import { type Line, linesIn, type SortOptions, sortInto } from './lines.ts';
  * files, so that millions of names need no memory.
  *
  * @param work the path of the files that are made: this, and this and `.sorted`.
+ * @param print what find(1) prints of each.
  * @returns the list, and why it may lack something that this user may not look into.
  * @throws MirrorlatchError IO when the tree cannot be read.
  */
@@ -16,9 +17,10 @@ export async function scanTree(
   tree: string,
   work: string,
   options: SortOptions,
+  print = FIND_FACTS,
 ): Promise<{ lines: Iterable<Line>; hidden: string | undefined }> {
-  const print = ['-fprintf', work, `%P//${FIND_FACTS}\\0`];
-  const ended = await runProgram('find', [tree, '-xdev', ...print], options);
+  const words = [tree, '-xdev', '-fprintf', work, `%P//${print}\\0`];
+  const ended = await runProgram('find', words, options);
   options.signal?.throwIfAborted();
   const failure = failureOf(ended);
   if (failure !== undefined) throw new MirrorlatchError('IO', `${tree} cannot be read: ${failure}`);

@@ -11,7 +11,7 @@ import { delaysUpdates } from '../../rsync/arguments.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { freeSpaceAt } from '../../system/mounts.ts';
 import { mayHeal } from '../../writer/checking.ts';
-import { figuresOf, publishLive } from '../../writer/publishing.ts';
+import { figuresOf, publishLive, recordUnpublished } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { findCollected, removeCollected } from './collected.ts';
@@ -112,26 +112,34 @@ async function write(
     if (!lstatIfThere(tree)) mkdirSync(tree);
     changes = await pass.settle(planned, await pass.write(planned, compare));
     for (;;) {
+      const isTracked = pass.knowsAllNames && !hasRemains;
+      const content = { changed: isTracked ? [] : undefined, received: context.received };
       try {
-        const isTracked = pass.knowsAllNames && !hasRemains;
         const made = { ...madeFrom(context, 'none'), log: id };
         return await publishLive(writer, figuresOf(writer, changes, made), {
-          changed: isTracked ? [] : undefined,
-          received: context.received,
+          ...content,
           isCompared: comparesAll(context),
           confirm: context.confirm,
         });
       } catch (error) {
-        if (!mayHeal(error)) throw error;
-        await ageWrong(context, tree);
-        // The gate stays closed meanwhile: what is behind it is broken.
-        await context.retries.again({ kind: 'retry', why: error.message, error });
+        await againAfter(error, context, tree).catch(async (last: unknown) => {
+          await recordUnpublished(writer, content);
+          throw last;
+        });
         changes = await pass.catchUp();
       }
     }
   });
   clearStaging(writer);
   return { ...published, clone: 'none', ...summaryOf(context, changes) };
+}
+
+/** Waits until the source may have healed. @throws what has failed, if that is not to be tried again. */
+async function againAfter(error: unknown, context: SyncContext, tree: string): Promise<void> {
+  if (!mayHeal(error)) throw error;
+  await ageWrong(context, tree);
+  // The gate stays closed meanwhile: what is behind it is broken.
+  await context.retries.again({ kind: 'retry', why: error.message, error });
 }
 
 /**
