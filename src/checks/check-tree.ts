@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
-import { ctimeNow } from '../mirror/staging.ts';
 import { type Line, linesIn, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
+import { Instant } from '../mirror/trees/instant.ts';
 import { Turns } from '../system/event-loop.ts';
 import { optimizeCode } from '../system/heap.ts';
 import { alpine } from './alpine/alpine.ts';
@@ -118,8 +118,10 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const session = new Session(options);
   const asked = policy.command !== '';
   // First: what it changes, which it should not, is then checked as well.
-  const since = asked ? ctimeNow({ staging: work }) : undefined;
+  const start = asked ? new Instant({ staging: work }) : undefined;
   const tookTooLong = asked && (await askCommand(policy, tree, request.env, session));
+  // After the clock was set back, no time says what is older than the command.
+  const since = start?.isClockSetBack() ? 0n : start?.ctime;
   // Millions of lines are parsed.
   optimizeCode();
   const kinds: CheckReport['kinds'] = [];

@@ -38,6 +38,9 @@ export async function prove(
   if (!hooks.has('before-publish')) return made;
   const watch = await TreeWatch.begin(layout, signal);
   await hooks.before('before-publish', { ...subject, figures: made }, writer);
+  const why = watch.isClockSetBack()
+    ? 'the clock was set back while the hook before-publish ran, so the tree'
+    : 'the hook before-publish has changed the tree, so it';
   let isAltered = false;
   await watch.find(tree, writer, (name) => {
     isAltered = true;
@@ -45,7 +48,7 @@ export async function prove(
   });
   if (!isAltered) return made;
   writer.isAltered = true;
-  writer.notice('the hook before-publish has changed the tree, so it is looked at again');
+  writer.notice(`${why} is looked at again`);
   const again = await examine(true);
   return { ...again, writableByAll: await findWritable(tree, writer) };
 }

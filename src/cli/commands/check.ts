@@ -5,6 +5,7 @@ import { showBytes } from '../../mirror/units.ts';
 import type { CheckResult } from '../../operations/check.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { unlessInterrupted } from '../interrupt.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { CHECK, type CheckFlags } from '../options/check.ts';
 import { addOptions } from '../options/group.ts';
@@ -42,11 +43,11 @@ export function addCheck(program: Command, context: CommandContext): void {
     .action(async (path: string, id: string | undefined, flags: Flags) => {
       const { check } = await import('../../operations/check.ts');
       const reporter = createReporter(flags.json ? 'quiet' : 'normal');
-      const result = await check({
-        ...{ path, id, check: CHECK.read(flags) },
-        signal: context.signal(),
-        onEvent: reporter.onEvent,
-      }).finally(reporter.stop);
+      const signal = context.signal();
+      const how = { path, id, check: CHECK.read(flags), signal, onEvent: reporter.onEvent };
+      const checking = check(how).finally(reporter.stop);
+      const result = await unlessInterrupted(checking, signal, context.setExitCode);
+      if (result === undefined) return;
       if (flags.json) printJson(result);
       else printResult(result);
       if (!result.isRight) context.setExitCode(EXIT_CODES.CHECK_FAILED);

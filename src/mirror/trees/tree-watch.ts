@@ -3,6 +3,7 @@ import { failureOf, find } from '../../system/find.ts';
 import { pause } from '../../system/pause.ts';
 import type { Layout } from '../layout.ts';
 import { ctimeNow } from '../staging.ts';
+import { Instant } from './instant.ts';
 
 /** A filesystem whose clock does not move for so long has none; ms. FAT's moves every 2 s. */
 const LONGEST_TICK_MS = 3_000;
@@ -13,23 +14,39 @@ const LONGEST_TICK_MS = 3_000;
  */
 export class TreeWatch {
   readonly #since: bigint;
+  /** Undefined where the clock does not move. */
+  readonly #instant: Instant | undefined;
 
-  private constructor(since: bigint) {
+  private constructor(since: bigint, instant?: Instant) {
     this.#since = since;
+    this.#instant = instant;
   }
 
-  /** Begins when the clock of the mirror's filesystem has moved on, so that what was changed before is not found. */
-  static async begin(layout: Layout, signal: AbortSignal): Promise<TreeWatch> {
+  /**
+   * Begins when the clock of the mirror's filesystem has moved on, so that what was changed before is not found.
+   *
+   * @param clock see `Instant`.
+   */
+  static async begin(
+    layout: Pick<Layout, 'staging'>,
+    signal: AbortSignal,
+    clock?: () => number,
+  ): Promise<TreeWatch> {
     const last = ctimeNow(layout);
     for (let waited = 0; waited < LONGEST_TICK_MS; waited += 1) {
       await pause(1, signal);
-      if (ctimeNow(layout) > last) return new TreeWatch(last);
+      if (ctimeNow(layout) > last) return new TreeWatch(last, new Instant(layout, last, clock));
     }
     return new TreeWatch(last - 1n);
   }
 
+  /** Whether the clock was set back, so that all of a tree may have changed. */
+  isClockSetBack(): boolean {
+    return this.#instant?.isClockSetBack() ?? false;
+  }
+
   /**
-   * Finds what has changed since.
+   * Finds what has changed since, or may have.
    *
    * @param onName called with each name, one character per byte (latin1); `.` is the top directory.
    * @throws MirrorlatchError IO when the tree cannot be read.
@@ -41,8 +58,9 @@ export class TreeWatch {
   ): Promise<void> {
     const digits = String(this.#since).padStart(10, '0');
     const since = `@${digits.slice(0, -9)}.${digits.slice(-9)}`;
-    const which = ['-xdev', '-newerct', since, '-printf', '%P\\0'];
-    const ended = await find([tree, ...which], options, (name) => onName(name || '.'));
+    const changed = this.isClockSetBack() ? [] : ['-newerct', since];
+    const args = [tree, '-xdev', ...changed, '-printf', '%P\\0'];
+    const ended = await find(args, options, (name) => onName(name || '.'));
     options.signal.throwIfAborted();
     const failure = failureOf(ended);
     if (failure !== undefined)
