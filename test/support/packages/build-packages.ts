@@ -1,4 +1,5 @@
 import { execa } from 'execa';
+import { forDownloads } from '../certificates.ts';
 import { project } from '../project.ts';
 
 /**
@@ -12,6 +13,9 @@ export async function buildPackages(
   env: Readonly<Record<string, string>> = {},
 ): Promise<string[]> {
   const script = `${project}scripts/package.sh`;
-  const { stdout } = await execa('sh', [script, ...words, out], { cwd: '/', env });
+  const { stdout } = await execa('sh', [script, ...words, out], {
+    cwd: '/',
+    env: { ...forDownloads, ...env },
+  });
   return stdout.split('\n');
 }
