@@ -1,6 +1,6 @@
 import { refuseUnverifiable } from '../checks/signature.ts';
 import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
-import { type Changes, forgetChanges } from '../mirror/changes.ts';
+import { type ChangedName, forgetChanges } from '../mirror/changes.ts';
 import { appendHistory, readHistory, type SyncFigures } from '../mirror/history/history.ts';
 import { indexOf } from '../mirror/history/history-index.ts';
 import type { LeftOutRecord, LookFigures } from '../mirror/history/history-line.ts';
@@ -145,9 +145,9 @@ export interface FinishedTree {
   /** By default `staging/<id>`. */
   tree?: string;
   /** All names in which it may differ from what is current; undefined if they are not known. */
-  changed?: Pick<Changes, 'names'> | undefined;
+  changed?: { names: () => Iterable<ChangedName> } | undefined;
   /** What rsync has transferred to make it. */
-  received?: ReceivedSums;
+  received?: ReceivedSums | undefined;
   /** All of its source was compared with it. */
   isCompared?: boolean;
   /** Asked when all else is done; throws to publish nothing. */
@@ -168,11 +168,7 @@ export async function publishNew(
   // What is known of how the tree was made does not lead to it any more.
   if (writer.isAltered) forgetChanges(writer.layout, id);
   await finished.confirm?.();
-  await recordContent(writer, id, tree, {
-    base: writer.before,
-    changed: writer.isAltered ? undefined : changed && { [Symbol.iterator]: () => changed.names() },
-    received,
-  });
+  await recordContent(writer, id, tree, originOf(writer, id, { changed, received }));
   if (isCompared) await giveUpLost(writer, writer.before, id, tree);
   // Before the flip: what is to be kept is so from its first moment on.
   markNew(writer.layout, id, writer.tags);
@@ -184,7 +180,7 @@ export async function publishNew(
 }
 
 /** What is known of how the tree of a mirror in place was written. */
-type LiveTree = Omit<TreeOrigin, 'base'> & Pick<FinishedTree, 'isCompared' | 'confirm'>;
+type LiveTree = Pick<FinishedTree, 'changed' | 'received' | 'isCompared' | 'confirm'>;
 
 /**
  * Publishes the tree of an in-place mirror, which has just been written whole.
@@ -201,7 +197,7 @@ export async function publishLive(
   const made = await prove(writer, subject, figures, content.received);
   beginPublishing(writer);
   await confirm?.();
-  await recordLive(writer, content);
+  await recordContent(writer, LIVE, tree, originOf(writer, LIVE, content));
   if (isCompared) await giveUpLost(writer, writer.before, LIVE);
   writer.recordPublication(await publishInPlace(writer.layout, writer.lock, made));
   writer.hooks.after('after-publish', subjectOf(writer, LIVE, made));
@@ -209,18 +205,30 @@ export async function publishLive(
   return published(writer, LIVE);
 }
 
-/**
- * Records what the tree of an in-place mirror is, which has been written whole and is not published. The next sync goes
- * on from that tree, and would know nothing of its content.
- */
-export async function recordUnpublished(writer: Writer, content: TreeOrigin): Promise<void> {
-  if (writer.lock.isHeld && !writer.signal.aborted) await recordLive(writer, content);
+/** What is known of how a tree was made, unless a hook has changed it. */
+function originOf(
+  { isAltered, before }: Writer,
+  id: string,
+  { changed, received }: Pick<FinishedTree, 'changed' | 'received'>,
+): TreeOrigin {
+  const names = isAltered
+    ? undefined
+    : changed && { [Symbol.iterator]: () => changed.names()[Symbol.iterator]() };
+  return { received, changed: names, base: id !== LIVE ? before : names && LIVE };
 }
 
-async function recordLive(writer: Writer, { changed, received }: TreeOrigin): Promise<void> {
-  const names = writer.isAltered ? undefined : changed;
-  const origin = { received, changed: names, base: names && LIVE, former: LIVE };
-  await recordContent(writer, LIVE, writer.layout.snapshot(LIVE), origin);
+/**
+ * Records what a tree is that was made whole, and is not published. The next sync goes on from that, and would know
+ * nothing of the content of what it does not transfer itself.
+ */
+export async function recordUnpublished(
+  writer: Writer,
+  id: string,
+  tree: string,
+  made: Pick<FinishedTree, 'changed' | 'received'>,
+): Promise<void> {
+  if (writer.lock.isHeld && !writer.signal.aborted)
+    await recordContent(writer, id, tree, originOf(writer, id, made));
 }
 
 function published({ layout, before }: Writer, id: string): Published {

@@ -327,6 +327,25 @@ test('what an interrupted sync had transferred is whole, too', async () => {
   expect(trees).toMatchObject([{ id: 'third', files: 7, unknown: 3 }]);
 });
 
+test('what a refused sync had transferred has the checksums of that in the next one', async () => {
+  const mirror = await twoSnapshots();
+  const sync = ['sync', mirror.root, '--check', 'auto', '--retries', '0'];
+  for (const word of ['third', 'fourth']) {
+    const cutOff = { ...summedFiles(word), 'images/a.iso': 'cut off' };
+    mirror.change({ ...cutOff, [word]: word });
+    expectFailure(await runProgram(sync), 65, /images\/a\.iso: sha256/);
+    mirror.change({ ...cutOff, [`${word} too`]: word });
+    expectFailure(await runProgram(sync), 65, /images\/a\.iso: sha256/);
+    mirror.change(summedFiles(word));
+    await runWell([...sync, '--id', word]);
+    const { isWhole, trees } = await verify(mirror, '--bitrot');
+    expect({ isWhole, trees }).toMatchObject({ isWhole: true, trees: [{ id: word, unknown: 0 }] });
+  }
+  rot(inCurrent(mirror, 'third too'));
+  rot(inCurrent(mirror, 'images/b.iso'));
+  expect(await damageIn(mirror, '--bitrot')).toEqual(['content images/b.iso', 'content third too']);
+});
+
 describe('In place', () => {
   const inPlace = async () => {
     const mirror = smallMirror();

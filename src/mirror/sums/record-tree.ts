@@ -42,16 +42,12 @@ export interface TreeOrigin {
   changed?: Iterable<ChangedName> | undefined;
   /** What rsync has transferred to make it. */
   received?: ReceivedSums | undefined;
-  /**
-   * The id under which this very tree was recorded before. If it is not known what differs, each file that nothing has
-   * written to since has the checksum that was recorded then.
-   */
-  former?: string | undefined;
 }
 
 /**
  * Records what a tree is, before it is published. If all that differs from its base is known, that takes as
- * long as so much takes; else all of the tree is looked at, but nothing is read.
+ * long as so much takes; else all of the tree is looked at, but nothing is read. If this very tree was recorded before,
+ * each file to which nothing has written since has the checksum that it had then.
  *
  * @param tree its path, as in staging.
  */
@@ -65,10 +61,10 @@ export async function recordTree(
   const identity = identityIfThere(tree);
   if (identity === undefined) return;
   const { records } = readRecords(layout);
-  forgetUnpublished(layout, records, id, identity);
   const base = origin.base === undefined ? undefined : recordOf(layout, origin.base, { records });
-  const former =
-    origin.former === undefined ? undefined : recordOf(layout, origin.former, { records });
+  const [former] = records
+    .filter(({ tree }) => tree === identity)
+    .sort((one, other) => Date.parse(other.at) - Date.parse(one.at));
   // What is written from now on is none of this.
   const at = new Date().toISOString();
   const work = join(layout.staging, '.sums');
@@ -81,6 +77,7 @@ export async function recordTree(
     const lines = await linesOf(made, base && from, origin.changed, before);
     const header = { tree: identity, base: base?.name ?? null, isLate: false };
     await writeRecord(layout, freshName(layout, id), { ...header, at }, lines, session.signal);
+    forgetUnpublished(layout, records, id, identity);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -93,7 +90,7 @@ export function forgetRecords(layout: Layout, id: string, tree: string): void {
     if (idOf(record) === id && record.tree === identity) removeRecord(layout, record.name);
 }
 
-/** Removes what a sync recorded of the same tree that was killed before it published that. */
+/** Removes what a sync recorded of the same tree that did not come to publish that. */
 function forgetUnpublished(
   layout: Layout,
   records: readonly SumRecord[],
@@ -154,14 +151,11 @@ async function linesOf(
   const { tree, work, received, session } = made;
   if (base !== undefined && changed !== undefined) return changedLines(made, base, changed);
   const arrived = await sortedLines(received, join(work, 'received'), session);
-  const scan = join(work, 'tree');
-  if (base === undefined) {
-    const { lines } = await scanTree(tree, scan, session, FIND_FACTS_AND_CTIME);
-    return allLines(lines, arrived, await before());
-  }
-  const { lines } = await scanTree(tree, scan, session);
+  const { lines } = await scanTree(tree, join(work, 'tree'), session, FIND_FACTS_AND_CTIME);
+  const former = await before();
+  if (base === undefined) return allLines(lines, arrived, former);
   const ofBase = await scanTree(base, join(work, 'base'), session);
-  return differentLines(lines, ofBase.lines, arrived);
+  return differentLines(lines, ofBase.lines, arrived, former);
 }
 
 /** What is to be recorded of the names that may have changed. */
@@ -212,34 +206,47 @@ function* allLines(
     if (text === undefined) continue;
     const { found, changedAt } = parseCtime(text);
     const facts = parseFound(found);
-    const { isTouched, sum } = receivedOf(arrived, facts.size);
-    const isAsThen = !isTouched && changedAt < before.at;
-    yield lineOf(key, facts, sum ?? (isAsThen ? sumThen(facts, then) : undefined));
+    const former = changedAt < before.at ? then : undefined;
+    yield lineOf(key, facts, sumOf(facts, arrived, former));
   }
 }
 
-/** What was recorded of the content of a file, if that was of its size and time. */
-function sumThen({ size, time }: Facts, then: string | undefined): Facts['sum'] {
-  const before = parseFacts(then);
-  return before?.size === size && before.time === time && before.sum !== 'as before'
-    ? before.sum
+/**
+ * The checksum of a file that was received, or was recorded of one of its size and time.
+ *
+ * @param former what was recorded of it, unless something has written to it since.
+ */
+function sumOf(
+  { size, time }: Facts,
+  arrived: readonly string[],
+  former: string | undefined,
+): Facts['sum'] {
+  const { isTouched, sum } = receivedOf(arrived, size);
+  if (sum !== undefined || isTouched) return sum;
+  const then = parseFacts(former);
+  return then?.size === size && then.time === time && then.sum !== 'as before'
+    ? then.sum
     : undefined;
 }
 
-/** What is to be recorded of the entries of a tree that are not the very files of its base. */
+/** The same of the entries of a tree that are not the very files of its base. */
 function* differentLines(
   tree: Iterable<Line>,
   base: Iterable<Line>,
   received: Iterable<Line>,
+  before: RecordBefore,
 ): Generator<Line> {
-  for (const { key, said } of joined([tree, base, received])) {
-    const [[found] = [], [before] = [], arrived = []] = said;
-    if (found === undefined) {
-      if (before !== undefined) yield { key, said: GONE };
-    } else if (found !== before) {
-      const facts = parseFound(found);
-      yield lineOf(key, facts, receivedOf(arrived, facts.size).sum);
+  for (const { key, said } of joined([tree, base, received, before.lines])) {
+    const [[text] = [], [ofBase] = [], arrived = [], [then] = []] = said;
+    if (text === undefined) {
+      if (ofBase !== undefined) yield { key, said: GONE };
+      continue;
     }
+    const { found, changedAt } = parseCtime(text);
+    if (found === ofBase) continue;
+    const facts = parseFound(found);
+    const former = changedAt < before.at ? then : undefined;
+    yield lineOf(key, facts, sumOf(facts, arrived, former));
   }
 }
 

@@ -113,7 +113,7 @@ async function write(
     changes = await pass.settle(planned, await pass.write(planned, compare));
     for (;;) {
       const isTracked = pass.knowsAllNames && !hasRemains;
-      const content = { changed: isTracked ? [] : undefined, received: context.received };
+      const content = { changed: isTracked ? NOTHING_ELSE : undefined, received: context.received };
       try {
         const made = { ...madeFrom(context, 'none'), log: id };
         return await publishLive(writer, figuresOf(writer, changes, made), {
@@ -123,7 +123,7 @@ async function write(
         });
       } catch (error) {
         await againAfter(error, context, tree).catch(async (last: unknown) => {
-          await recordUnpublished(writer, content);
+          await recordUnpublished(writer, LIVE, tree, content);
           throw last;
         });
         changes = await pass.catchUp();
@@ -133,6 +133,9 @@ async function write(
   clearStaging(writer);
   return { ...published, clone: 'none', ...summaryOf(context, changes) };
 }
+
+/** All that a pass has written to was received. */
+const NOTHING_ELSE = { names: () => [] };
 
 /** Waits until the source may have healed. @throws what has failed, if that is not to be tried again. */
 async function againAfter(error: unknown, context: SyncContext, tree: string): Promise<void> {

@@ -5,7 +5,7 @@ import type { WritableByAll } from '../../mirror/history/history-line.ts';
 import type { PlanFigures } from '../../mirror/plan/plan.ts';
 import { stagedTree } from '../../mirror/staging.ts';
 import { isAnyWritable } from '../../mirror/trees/writable.ts';
-import { figuresOf, publishNew } from '../../writer/publishing.ts';
+import { figuresOf, publishNew, recordUnpublished } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { type BuiltTree, comparesAll, type SyncContext } from './context.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf } from './outcome.ts';
@@ -29,14 +29,17 @@ export async function publishTree(
     ...(await writableIn(writer, id, changes)),
     ...more,
   };
+  const made = { changed: changes?.isPartial ? undefined : changes, received };
   const published = await publishNew(writer, id, figures, {
     tidy: () => clearStaging(writer),
-    changed: changes?.isPartial ? undefined : changes,
-    received,
+    ...made,
     isCompared: more.look === undefined && comparesAll(context),
     confirm: context.confirm,
   }).catch(async (error: unknown) => {
-    if (hasCode(error, 'CHECK_FAILED')) await takeOutWrong(writer, stagedTree(writer.layout, id));
+    const tree = stagedTree(writer.layout, id);
+    if (hasCode(error, 'CHECK_FAILED')) await takeOutWrong(writer, tree);
+    if (hasCode(error, 'CHECK_FAILED') || hasCode(error, 'HOOK_FAILED'))
+      await recordUnpublished(writer, id, tree, made);
     throw error;
   });
   return { ...published, clone, ...summaryOf(context, plan) };
