@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { errnoOf, hasCode } from '../errors.ts';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
 import { type Line, linesIn, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
 import { Instant } from '../mirror/trees/instant.ts';
@@ -181,10 +182,20 @@ async function headsOfBase(
   const unsigned = { ...options, keyring: '', content: false };
   const session = new Session({ ...unsigned, tree: base, base: undefined, work: own });
   const beginnings = await findBeginnings(kinds, session);
-  for (const [kind, names] of beginnings) await kind.read(names, session);
+  for (const [kind, names] of beginnings) {
+    await kind.read(names, session).catch((error: unknown) => {
+      // What was published before keeps nothing back.
+      if (!isOutOfReach(error)) throw error;
+    });
+  }
   session.close();
   session.findings.close();
   return session.heads.list;
+}
+
+/** Whether a file may not be read, or its compression not be undone, on this host. */
+function isOutOfReach(error: unknown): boolean {
+  return hasCode(error, 'UNAVAILABLE') || ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '');
 }
 
 /** @returns how many of those that are not there were left out on purpose. */

@@ -1,10 +1,11 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
-import { runForJson, runProgram, transcript } from '../../support/program.ts';
+import { nobody } from '../../support/privilege.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../../support/program.ts';
 import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
 
 const inPlace = mirrorsInPlace();
@@ -115,5 +116,19 @@ test('what readers have of it counts, whatever tree the last check was of', asyn
   expect((await syncOf(mirror, '--check', 'none')).exitCode).toBe(0);
   mirror.change({ 'pool/file': 'other content' });
   const result = await syncOf(mirror);
+  expect(result.exitCode, transcript(result)).toBe(0);
+});
+
+test.skipIf(!nobodyRunsTheProgram)('what of it may not be read keeps nothing back', async () => {
+  const mirror = smallMirror();
+  makeSuite(mirror, 'dists/one');
+  await mirror.sync();
+  execaSync('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.home]);
+  chmodSync(join(mirror.root, 'current/dists/one/Release'), 0);
+  // So that rsync has no need to read that one either.
+  utimesSync(join(mirror.source, 'dists/one/Release'), 1e9, 1e9);
+  mirror.change({ 'pool/file': 'content' });
+  const words = ['sync', mirror.root, '--check', 'auto', '--retries', '0'];
+  const result = await runProgram(words, { user: nobody });
   expect(result.exitCode, transcript(result)).toBe(0);
 });
