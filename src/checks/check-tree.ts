@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, hasCode } from '../errors.ts';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
@@ -21,6 +21,7 @@ import type { Kind } from './kind.ts';
 import { npm } from './npm/npm.ts';
 import { pypi } from './pypi/pypi.ts';
 import { rpmMd } from './rpm-md.ts';
+import { seenFiles } from './seen-files.ts';
 import { choosesBySize, type Selection, selectedOf } from './selected.ts';
 import { Session, type SessionOptions } from './session.ts';
 import { sha256sums } from './sha256sums.ts';
@@ -64,9 +65,12 @@ export interface CheckRequest {
 /** What a check has found right, which the next one of the same mirror need not read again. */
 export interface Known {
   heads: readonly Head[];
-  /** Sorted, see `verifiedFacts`. */
+  /** Sorted, see `verifiedLine`. */
   lines: Iterable<Line>;
 }
+
+/** So many files are looked up one by one sooner than the whole tree is listed; bytes of claims. */
+const FEW_CLAIMS = 1024 ** 2;
 
 const READING: Reading = { jobs: MOST_THREADS, isIdle: false };
 
@@ -140,8 +144,12 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const heads = known.heads?.filter(isWanted) ?? (await headsOfBase(wanted, options));
   session.heads.miss(heads, session);
   session.close();
-  const claims = await sortedLines([session.claimsPath], join(work, 'claims.sorted'), options);
-  const said = { claims, known: known.lines ?? [], settled: contentBeside ?? [] };
+  const isLarge = statSync(session.claimsPath).size > FEW_CLAIMS;
+  const [claims, files] = await Promise.all([
+    sortedLines([session.claimsPath], join(work, 'claims.sorted'), options),
+    isLarge ? seenFiles(tree, join(work, 'files'), options) : [],
+  ]);
+  const said = { claims, known: known.lines ?? [], settled: contentBeside ?? [], files };
   const compared = await compareClaims(said, { isInPlace, since }, session, onProgress);
   session.findings.settle();
   const leftOut =
@@ -151,14 +159,14 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const { list, count, counts } = session.findings;
   const lines = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
   const verified = { heads: session.heads.list, lines };
-  const { files, summed, read } = compared;
+  const { summed, read } = compared;
   const wrong = session.findings.close();
   const { used: excepted } = session.exceptions;
   const notes = [...session.notes, ...excepted.map(describeExcepted)];
   const found = { findings: list, count, counts, excepted, wrong };
   return {
     kinds,
-    files,
+    files: compared.files,
     summed,
     read,
     asked,

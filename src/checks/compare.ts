@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { NameWriter } from '../mirror/name-list.ts';
@@ -11,6 +10,7 @@ import { type Hasher, isPackageHash, packageHasher } from './alpine/package-hash
 import { type Checksum, type Claim, parseClaim, showClaim, showSum } from './claims.ts';
 import { A_FILE } from './finding.ts';
 import { type Hashed, HashThreads } from './hash-threads.ts';
+import { ctimeIn, type Seen, seenOf, sizeIn, withoutCtime } from './seen-files.ts';
 import type { Session } from './session.ts';
 import type { FoundFile, TreeFiles } from './tree-files.ts';
 
@@ -35,14 +35,6 @@ export interface Compared {
   verified: string;
 }
 
-/**
- * What was found of a file whose checksum is right: `INODE SIZE MTIME CTIME ALGORITHM:HEX`, times in ns since
- * the epoch. As long as a file has the same inode, size and time, it need not be read again.
- */
-function verifiedFacts({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-}
-
 /** By what a file counts as the one that was found right before. */
 export interface Trust {
   /** Hard links do not change the ctime of files there, and rsync may write to them. */
@@ -51,11 +43,10 @@ export interface Trust {
   since: bigint | undefined;
 }
 
-function isAsVerified(said: string, stats: BigIntStats, { isInPlace, since }: Trust): boolean {
-  if (since !== undefined && stats.ctimeNs >= since) return false;
-  const [before, now] = [said.split(' '), verifiedFacts(stats).split(' ')];
-  const count = isInPlace ? 4 : 3;
-  return before.slice(0, count).join(' ') === now.slice(0, count).join(' ');
+/** @param said see `verifiedLine`. */
+function isAsVerified(said: string, seen: Seen, { isInPlace, since }: Trust): boolean {
+  if (since !== undefined && ctimeIn(seen) >= since) return false;
+  return said.startsWith(`${isInPlace ? seen : withoutCtime(seen)} `);
 }
 
 function sumIn(said: string): Checksum {
@@ -67,15 +58,17 @@ function sumIn(said: string): Checksum {
 export interface Said {
   /** See `Claim`. */
   claims: Iterable<Line>;
-  /** What was found right before, see `verifiedFacts`. */
+  /** What was found right before, see `verifiedLine`. */
   known: Iterable<Line>;
   /** The names of files of which no claim counts. */
   settled: Iterable<Line>;
+  /** See `seenFiles`; what is not among them is looked up. */
+  files: Iterable<Line>;
 }
 
 /** Compares what was claimed of files with what they are, and reads what has to be read. */
 export async function compareClaims(
-  { claims, known, settled }: Said,
+  { claims, known, settled, files: listed }: Said,
   trust: Trust,
   session: Session,
   onProgress: (progress: Progress) => void,
@@ -94,13 +87,13 @@ export async function compareClaims(
   let files = 0;
   let summed = 0;
   try {
-    for (const { key, said } of joined([claims, known, settled])) {
+    for (const { key, said } of joined([claims, known, settled, listed])) {
       await turns.step();
-      const [claimed = [], before = [], isSettled = []] = said;
+      const [claimed = [], before = [], isSettled = [], [inList] = []] = said;
       if (claimed.length === 0 || isSettled.length > 0) continue;
       const name = nameOfKey(key);
-      const found = session.files.find(name);
-      if (found === 'missing') {
+      const seen = (inList as Seen | undefined) ?? lookAt(name, session);
+      if (seen === 'missing') {
         // A size says whether it was left out on purpose.
         missing.write(
           key + (claimed.find((one) => parseClaim(one).size !== undefined) ?? claimed[0]),
@@ -108,17 +101,21 @@ export async function compareClaims(
         continue;
       }
       files += 1;
-      const toRead = judge(name, found, distinct(claimed), session);
-      if (typeof found === 'string' || toRead.length === 0) continue;
+      if (seen === 'not-regular') {
+        addIrregular(name, claimed, session);
+        continue;
+      }
+      const toRead = judge(name, seen, distinct(claimed), session);
+      if (toRead.length === 0) continue;
       summed += 1;
-      const right = before.filter((one) => isAsVerified(one, found.stats, trust)).map(sumIn);
+      const right = before.filter((one) => isAsVerified(one, seen, trust)).map(sumIn);
       const isKnown = ({ sum }: Claim) => right.some((one) => showSum(one) === showSum(sum));
-      for (const sum of right) writeVerified(verified, key, found, sum);
+      for (const sum of right) verified.write(verifiedLine(key, seen, sum));
       const unread = toRead.filter((claim) => !isKnown(claim));
       if (unread.length === 0) continue;
       for (const claim of unread) reading.write(key + showClaim(claim));
       total.files += 1;
-      total.bytes += Number(found.stats.size);
+      total.bytes += sizeIn(seen);
     }
     reading.close();
     await readAll(paths.reading, total, verified, session, onProgress);
@@ -134,8 +131,9 @@ export async function compareClaims(
   };
 }
 
-function writeVerified(to: NameWriter, key: string, { stats }: FoundFile, sum: Checksum): void {
-  to.write(`${key}${verifiedFacts(stats)} ${showSum(sum)}`);
+/** Says that a file has this checksum as long as the same is seen of it: what is seen, and `ALGORITHM:HEX`. */
+function verifiedLine(key: string, seen: Seen, sum: Checksum): string {
+  return `${key}${seen} ${showSum(sum)}`;
 }
 
 /** Of claims that say the same, the first. */
@@ -145,20 +143,19 @@ function distinct(said: readonly string[]): Claim[] {
   return [...new Map(claims.toReversed().map((claim) => [same(claim), claim])).values()];
 }
 
+function lookAt(name: string, { files }: Session): Seen | 'missing' | 'not-regular' {
+  const found = files.find(name);
+  return typeof found === 'string' ? found : seenOf(found);
+}
+
+function addIrregular(name: string, claimed: readonly string[], { findings }: Session): void {
+  const kind = 'something else, or a symlink that leads out of the tree';
+  findings.add(name, 'not-regular', 'a regular file', kind, claimed.map(parseClaim)[0]?.by);
+}
+
 /** Judges by what needs no reading. @returns the claims that do. */
-function judge(
-  name: string,
-  found: FoundFile | 'not-regular',
-  claims: readonly Claim[],
-  { findings }: Session,
-): Claim[] {
-  const [first] = claims;
-  if (found === 'not-regular') {
-    const kind = 'something else, or a symlink that leads out of the tree';
-    findings.add(name, 'not-regular', 'a regular file', kind, first?.by);
-    return [];
-  }
-  const size = Number(found.stats.size);
+function judge(name: string, seen: Seen, claims: readonly Claim[], { findings }: Session): Claim[] {
+  const size = sizeIn(seen);
   const other = claims.find((claim) => claim.size !== undefined && claim.size !== size);
   if (other !== undefined) {
     findings.add(name, 'size', `${other.size} bytes`, `${size} bytes`, other.by);
@@ -275,7 +272,7 @@ function judgeContent(
   for (const sum of hashed.sums) {
     const own = claims.filter((claim) => claim.sum?.algorithm === sum.algorithm);
     const isGood = own.every((claim) => isRight(name, claim, sum.hex, session));
-    if (isGood) writeVerified(verified, key, found, sum);
+    if (isGood) verified.write(verifiedLine(key, seenOf(found), sum));
   }
 }
 

@@ -90,8 +90,8 @@ async function readPackages(name: string, top: string, session: Session): Promis
   if (!session.files.isThere(name)) return;
   let begun: string[] = [];
   let length = 0;
-  const isWhole = await session.readList(name, (lines) => {
-    const [first = '', ...others] = lines.join('\n').split(END);
+  const isWhole = await session.readList(name, (text) => {
+    const [first = '', ...others] = text.split(END);
     begun.push(first);
     length += first.length + 1;
     for (const next of others) {

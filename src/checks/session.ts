@@ -5,7 +5,7 @@ import { Exceptions } from './exceptions.ts';
 import { A_FILE, Findings, OF_CONTENT, UNDERSTANDABLE } from './finding.ts';
 import type { Reading } from './hash-threads.ts';
 import { Heads } from './heads.ts';
-import { type FoundFile, linesOf, Malformed, TreeFiles } from './tree-files.ts';
+import { type FoundFile, linesOf, Malformed, TreeFiles, wholeLinesOf } from './tree-files.ts';
 
 /** How a tree is to be checked. */
 export interface SessionOptions {
@@ -100,12 +100,13 @@ export class Session {
   /**
    * The same for a list of which the repository says what it is: see `Findings.doubt`.
    *
+   * @param onText see `wholeLinesOf`.
    * @returns whether it was read to its end.
    */
-  async readList(name: string, onLines: (lines: readonly string[]) => void): Promise<boolean> {
+  async readList(name: string, onText: (text: string) => void): Promise<boolean> {
     let isWhole = false;
     const fault = await this.read(name, async (content) => {
-      for await (const lines of linesOf(content)) onLines(lines);
+      for await (const text of wholeLinesOf(content)) onText(text);
       isWhole = true;
     });
     if (fault !== undefined) this.findings.doubt(name, fault);

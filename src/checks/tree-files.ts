@@ -194,12 +194,18 @@ const LONGEST_LINE = 4 * 1024 * 1024;
  * @throws Malformed for one that is too long to be a line.
  */
 export async function* linesOf(content: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
+  for await (const text of wholeLinesOf(content)) yield text.split('\n');
+}
+
+/** The same, undivided and without the end of the last of them. */
+export async function* wholeLinesOf(content: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let rest = '';
   for await (const chunk of content) {
-    const lines = (rest + chunk.toString('latin1')).split('\n');
-    rest = lines.pop() ?? '';
+    const text = rest + chunk.toString('latin1');
+    const end = text.lastIndexOf('\n');
+    rest = text.slice(end + 1);
     if (rest.length > LONGEST_LINE) throw new Malformed('it has a line of more than 4 MiB');
-    yield lines;
+    if (end !== -1) yield text.slice(0, end);
   }
-  if (rest !== '') yield [rest];
+  if (rest !== '') yield rest;
 }

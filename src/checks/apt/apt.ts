@@ -204,7 +204,7 @@ async function readIndex(name: string, suite: string, session: Session): Promise
     const isRead = content || size === undefined;
     session.claim(top, path, { size, sum: isRead ? sum : undefined, by: name });
   });
-  await session.readList(name, (lines) => stanzas.add(lines));
+  await session.readList(name, (text) => stanzas.add(text));
   stanzas.end();
 }
 

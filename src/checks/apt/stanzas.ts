@@ -28,9 +28,14 @@ export class Stanzas {
     this.#onFile = onFile;
   }
 
-  /** @throws Malformed for a source of too many files. */
-  add(lines: readonly string[]): void {
-    for (const line of lines) this.#line(line);
+  /** @param text whole lines, without the end of the last one. @throws Malformed for a source of too many files. */
+  add(text: string): void {
+    for (let start = 0; start <= text.length; ) {
+      const found = text.indexOf('\n', start);
+      const end = found === -1 ? text.length : found;
+      this.#line(text, start, end);
+      start = end + 1;
+    }
   }
 
   /** Hands on what the last stanza names. */
@@ -53,22 +58,25 @@ export class Stanzas {
     this.#section = '';
   }
 
-  #line(line: string): void {
-    if (line === '' || line === '\r') {
+  /** Most lines of an index are of no interest here, and are not even copied. */
+  #line(text: string, start: number, end: number): void {
+    const first = text[start];
+    if (start === end || (first === '\r' && start + 1 === end)) {
       this.end();
       return;
     }
-    if (line.startsWith(' ') || line.startsWith('\t')) {
-      if (this.#section !== '') this.#file(line);
+    if (first === ' ' || first === '\t') {
+      if (this.#section !== '') this.#file(text.slice(start, end));
       return;
     }
     this.#section = '';
-    const colon = line.indexOf(':');
-    if (colon === -1) return;
-    const name = line.slice(0, colon).toLowerCase();
-    if (FIELDS.has(name)) this.#fields.set(name, line.slice(colon + 1).trim());
+    FIELD.lastIndex = start;
+    const [, field] = FIELD.exec(text) ?? [];
+    if (field === undefined) return;
+    const name = field.toLowerCase();
     const section = SECTIONS[name];
     if (section !== undefined) this.#section = section;
+    else this.#fields.set(name, text.slice(FIELD.lastIndex, end).trim());
   }
 
   /** ` HEX SIZE NAME` */
@@ -86,8 +94,6 @@ export class Stanzas {
   }
 }
 
-const FIELDS = new Set(['filename', 'size', 'directory', ...STRENGTH, 'md5sum']);
-
 /** The fields of a source package that list its files. */
 const SECTIONS: Readonly<Record<string, string>> = {
   files: 'md5',
@@ -95,6 +101,11 @@ const SECTIONS: Readonly<Record<string, string>> = {
   'checksums-sha256': 'sha256',
   'checksums-sha512': 'sha512',
 };
+
+const FIELDS = ['filename', 'size', 'directory', ...STRENGTH, 'md5sum', ...Object.keys(SECTIONS)];
+
+/** The name of a field that counts, up to its value. */
+const FIELD = new RegExp(`(${FIELDS.join('|')}):`, 'iy');
 
 function strongest(fields: ReadonlyMap<string, string>): Checksum | undefined {
   for (const algorithm of STRENGTH) {

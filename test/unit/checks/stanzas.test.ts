@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { type PoolFile, Stanzas } from '../../../src/checks/apt/stanzas.ts';
 
-/** The lines of a source with so many files. */
-function sourceOf(count: number): string[] {
+/** A source with so many files. */
+function sourceOf(count: number): string {
   const files = Array.from({ length: count }, (_, at) => ` ${'0'.repeat(64)} 1 file${at}`);
-  return ['Package: large', 'Directory: pool/l', 'Checksums-Sha256:', ...files, ''];
+  return ['Package: large', 'Directory: pool/l', 'Checksums-Sha256:', ...files, ''].join('\n');
 }
 
 test('a source has a bounded number of files, because all of them are kept until its end', () => {
