@@ -96,8 +96,8 @@ interface DetailsByCode {
     }[];
     /** All that was found. */
     count?: number;
-    /** Nothing was found but that a command took too long, which says nothing of the source. */
-    tookTooLong?: boolean;
+    /** What was found says nothing of the source: a command took too long, or a hook has changed the tree. */
+    isOfSource?: false;
   };
   COMMAND_FAILED: {
     end: { exitCode: number | null; signal: NodeJS.Signals | null };

@@ -1,7 +1,5 @@
-import { MirrorlatchError } from '../errors.ts';
-import { type Line, linesIn, type SortOptions, sortInto } from '../mirror/sums/lines.ts';
-import { failureOf } from '../system/find.ts';
-import { runProgram } from '../system/process.ts';
+import type { Line, SortOptions } from '../mirror/sums/lines.ts';
+import { scanTree } from '../mirror/sums/scan.ts';
 import type { FoundFile } from './tree-files.ts';
 
 /**
@@ -10,8 +8,8 @@ import type { FoundFile } from './tree-files.ts';
  */
 export type Seen = `${bigint} ${string}`;
 
-/** Lists what {@link seenOf} says of each file, too. */
-const PRINTED = '%P//%i %s %T@ %C@\\0';
+/** What find(1) is to print of a file, after its name. */
+const PRINTED = '%i %s %T@ %C@';
 
 export function seenOf({ stats }: FoundFile): Seen {
   const { ino, size, mtimeNs, ctimeNs } = stats;
@@ -54,11 +52,6 @@ export async function seenFiles(
   work: string,
   options: SortOptions,
 ): Promise<Iterable<Line>> {
-  const files = [tree, '-xdev', '-type', 'f', '-fprintf', work, PRINTED];
-  const ended = await runProgram('find', files, options);
-  options.signal?.throwIfAborted();
-  const failure = failureOf(ended);
-  if (failure !== undefined) throw new MirrorlatchError('IO', `${tree} cannot be read: ${failure}`);
-  await sortInto(`${work}.sorted`, [work], options);
-  return linesIn(`${work}.sorted`);
+  const { lines } = await scanTree(tree, work, options, { print: PRINTED, only: ['-type', 'f'] });
+  return lines;
 }

@@ -1,7 +1,6 @@
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { type HistoryEntry, lastFlip } from '../mirror/history/history.ts';
 import { type Ended, indexOf } from '../mirror/history/history-index.ts';
-import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import type { LockState } from '../mirror/locks/lock-state.ts';
 import { refuseUnchangeable, refuseUnfit } from '../mirror/plan/preflight.ts';
@@ -50,7 +49,7 @@ export function problemsOf(known: Known): string[] {
       ? []
       : [`the configuration is not valid: ${configuration.message}`]),
     ...(current === undefined ? [whyNothingIsCurrent(layout, history)] : []),
-    ...(lastSync?.event === 'failed' ? [whyFailed(layout, lastSync)] : []),
+    ...(lastSync?.event === 'failed' ? [whyFailed(lastSync)] : []),
     ...(known.isStale ? [whyStale(known.syncedAt)] : []),
     ...problemsOfContent(snapshots),
     ...(lock.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
@@ -156,41 +155,16 @@ function whyStale(syncedAt: string | null): string {
 }
 
 /** A refusal of ours names what was wrong: whoever reads it asks that next. */
-function whyFailed(
-  { root }: Layout,
-  { code, message, findings = [] }: Extract<HistoryEntry, { event: 'failed' }>,
-): string {
+function whyFailed({
+  code,
+  message,
+  findings = [],
+}: Extract<HistoryEntry, { event: 'failed' }>): string {
   const failed = 'the last sync or lock failed';
-  const why = whyRefused(root, code, message, findings);
-  return why === undefined ? failed : `${failed}: ${why}`;
-}
-
-function whyRefused(
-  root: string,
-  code: string,
-  message: string,
-  [first]: readonly FindingRecord[],
-): string | undefined {
-  switch (code) {
-    case 'CHECK_FAILED':
-      return first && `a check refused its tree (${first.name}: ${first.kind})`;
-    case 'SHRUNKEN_SOURCE': {
-      // What may have a name of a directory in quotes, and the figures behind a colon.
-      const [, what, figures] =
-        /^((?:"(?:[^"\\]|\\.)*" )?[^:;]+)(?:: ([^;]+?)(?:, more than .*)?)?(?:;|$)/s.exec(
-          message,
-        ) ?? [];
-      return figures === undefined ? what : `${what} (${figures})`;
-    }
-    case 'HOOK_FAILED': {
-      const [, hook, rest = ''] = /^(the hook \S+) of (.*)$/s.exec(message) ?? [];
-      // What it said follows a colon.
-      const how = rest.startsWith(`${root} `)
-        ? rest.slice(root.length).split(/[:;]/)[0]
-        : undefined;
-      return hook && (how === undefined ? `${hook} failed` : hook + how);
-    }
-    default:
-      return undefined;
-  }
+  const [first] = findings;
+  if (code === 'CHECK_FAILED' && first !== undefined)
+    return `${failed}: a check refused its tree (${first.name}: ${first.kind})`;
+  if (code !== 'SHRUNKEN_SOURCE' && code !== 'HOOK_FAILED') return failed;
+  const [clause] = message.split(/;|\n/);
+  return `${failed}: ${clause}`;
 }

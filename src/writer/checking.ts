@@ -140,17 +140,18 @@ function refuse(
   const out = isOfHook
     ? `Mend the hook: the tree was right before it.${hooks.placeOf('before-publish')} To go on without any hook: --no-hooks.`
     : wayOut(counts, policy.check);
+  const isOfSource = !isOfHook && !(isOfCommand && tookTooLong);
   const root = quoteForSh(layout.root);
   const isInPlace = settings.mode === 'in-place';
   throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
     hint: `${out} To see what was found: mirrorlatch explain ${root}`,
-    details: { findings, count, ...(isOfCommand && tookTooLong ? { tookTooLong } : {}) },
+    details: { findings, count, ...(isOfSource ? {} : { isOfSource }) },
   });
 }
 
 /** Whether a sync should look at its source again, which may be in the middle of its own update. */
 export function mayHeal(error: unknown): error is MirrorlatchError<'CHECK_FAILED'> {
-  return hasCode(error, 'CHECK_FAILED') && error.details.tookTooLong !== true;
+  return hasCode(error, 'CHECK_FAILED') && error.details.isOfSource !== false;
 }
 
 function wayOut({ kinds }: FindingCounts, { keyring }: CheckPolicy): string {

@@ -193,7 +193,7 @@ test('after a failed sync status exits with 69 and the reason; after a successfu
   expect(result.stdout).toMatch(/needs attention$/m);
   expect(result.stdout).toMatch(/^last +failed, \d+m?s ago: the source has shrunk/m);
   expect(result.stdout).toMatch(
-    /^why +the last sync or lock failed: the source has shrunk \(\S+ % of the files and \S+ % of the bytes would vanish\)$/m,
+    /^why +the last sync or lock failed: the source has shrunk: \S+ % of the files and \S+ % of the bytes would vanish, more than the 30 % allowed$/m,
   );
 
   await mirror.sync('--allow-shrink');

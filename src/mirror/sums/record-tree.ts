@@ -151,7 +151,9 @@ async function linesOf(
   const { tree, work, received, session } = made;
   if (base !== undefined && changed !== undefined) return changedLines(made, base, changed);
   const arrived = await sortedLines(received, join(work, 'received'), session);
-  const { lines } = await scanTree(tree, join(work, 'tree'), session, FIND_FACTS_AND_CTIME);
+  const { lines } = await scanTree(tree, join(work, 'tree'), session, {
+    print: FIND_FACTS_AND_CTIME,
+  });
   const former = await before();
   if (base === undefined) return allLines(lines, arrived, former);
   const ofBase = await scanTree(base, join(work, 'base'), session);

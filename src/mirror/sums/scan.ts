@@ -5,11 +5,11 @@ import { FIND_FACTS } from './facts.ts';
 import { type Line, linesIn, type SortOptions, sortInto } from './lines.ts';
 
 /**
- * Lists all entries of a tree with what is found of each, see `FIND_FACTS`, by their names. The list lies in
+ * Lists the entries of a tree with what is found of each, see `FIND_FACTS`, by their names. The list lies in
  * files, so that millions of names need no memory.
  *
  * @param work the path of the files that are made: this, and this and `.sorted`.
- * @param print what find(1) prints of each.
+ * @param what what find(1) prints of each, and by which expression it finds them.
  * @returns the list, and why it may lack something that this user may not look into.
  * @throws MirrorlatchError IO when the tree cannot be read.
  */
@@ -17,9 +17,9 @@ export async function scanTree(
   tree: string,
   work: string,
   options: SortOptions,
-  print = FIND_FACTS,
+  { print = FIND_FACTS, only = [] }: { print?: string; only?: readonly string[] } = {},
 ): Promise<{ lines: Iterable<Line>; hidden: string | undefined }> {
-  const words = [tree, '-xdev', '-fprintf', work, `%P//${print}\\0`];
+  const words = [tree, '-xdev', ...only, '-fprintf', work, `%P//${print}\\0`];
   const ended = await runProgram('find', words, options);
   options.signal?.throwIfAborted();
   const failure = failureOf(ended);

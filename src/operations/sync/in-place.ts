@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { hasCode } from '../../errors.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import { behindGate, isDoubtful, readGate } from '../../mirror/locks/gate.ts';
 import { removeBasis } from '../../mirror/plan/basis.ts';
@@ -139,8 +140,8 @@ const NOTHING_ELSE = { names: () => [] };
 
 /** Waits until the source may have healed. @throws what has failed, if that is not to be tried again. */
 async function againAfter(error: unknown, context: SyncContext, tree: string): Promise<void> {
+  if (hasCode(error, 'CHECK_FAILED')) await ageWrong(context, tree);
   if (!mayHeal(error)) throw error;
-  await ageWrong(context, tree);
   // The gate stays closed meanwhile: what is behind it is broken.
   await context.retries.again({ kind: 'retry', why: error.message, error });
 }
