@@ -15,7 +15,7 @@ const ROOMS = {
   'cli/start.ts':      ['node: cli/commands.ts cli/interrupt.ts cli/output.ts cli/program.ts system/ignored-signals.ts system/proc.ts system/umask.ts', 'start.ts only starts a command line.'],
   'cli/commands':      ['cli cli/config-init cli/explanation cli/options checks/exceptions.ts checks/finding.ts config notices scheduling trigger http/client http/front http/server http/status operations push reader writer mirror rsync system/file-access.ts system/nearest.ts system/quote.ts commander', 'A command calls the verbs, which do the work.'],
   'cli/config-init':   ['cli config operations/doctor/cron.ts mirror rsync system/files.ts system/quote.ts', 'What is there becomes a proposal for the configuration.'],
-  'cli/explanation':   ['cli cli/options checks/exceptions.ts checks/finding.ts config operations mirror system/quote.ts', 'An explanation puts facts into words.'],
+  'cli/explanation':   ['cli cli/options checks/exceptions.ts checks/finding.ts checks/way-out.ts config operations mirror system/quote.ts', 'An explanation puts facts into words.'],
   'cli/options':       ['cli config http/client operations push reader writer mirror rsync system/nearest.ts system/quote.ts commander', 'An option knows no command.'],
   'notices':           ['mirror system', 'What people are told without being asked is read off a mirror.'],
   'trigger':           ['mirror system', 'A wish for a sync is a mark in the mirror; the sync is a program of its own.'],

@@ -120,7 +120,11 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const where = { tree, work, base, isComplete, now: Date.now(), inherit, signal };
   const isOfContentAlone = contentBeside !== undefined;
   const options = { ...where, keyring, content, except, isOfContentAlone, reading };
-  const session = new Session(options);
+  const isAuto = policy.kinds.includes('auto');
+  const wanted = Object.values(KINDS).filter(({ name }) => isAuto || policy.kinds.includes(name));
+  const isWanted = ({ kind }: Head) => wanted.some(({ name }) => name === kind);
+  const heads = known.heads?.filter(isWanted) ?? (await headsOfBase(wanted, options));
+  const session = new Session(options, heads);
   const asked = policy.command !== '';
   // First: what it changes, which it should not, is then checked as well.
   const start = asked ? new Instant({ staging: work }) : undefined;
@@ -130,8 +134,6 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   // Millions of lines are parsed.
   optimizeCode();
   const kinds: CheckReport['kinds'] = [];
-  const isAuto = policy.kinds.includes('auto');
-  const wanted = Object.values(KINDS).filter(({ name }) => isAuto || policy.kinds.includes(name));
   const beginnings = await findBeginnings(wanted, session);
   for (const [kind, names] of beginnings) {
     const { count } = session.findings;
@@ -140,9 +142,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
     else if (session.findings.count === count && policy.kinds.includes(kind.name))
       session.findings.add('.', 'missing', `a ${kind.what} for the check ${kind.name}`, 'none');
   }
-  const isWanted = ({ kind }: Head) => wanted.some(({ name }) => name === kind);
-  const heads = known.heads?.filter(isWanted) ?? (await headsOfBase(wanted, options));
-  session.heads.miss(heads, session);
+  session.heads.miss(session);
   session.close();
   const isLarge = statSync(session.claimsPath).size > FEW_CLAIMS;
   const [claims, files] = await Promise.all([

@@ -11,42 +11,63 @@ export interface Head {
   name: string;
 }
 
-/** More of them are no repositories. */
+/** More of one kind are no repositories. */
 const MOST_HEADS = 10_000;
+
+/** Lists of checksums come and go with what they are about, and a directory may have many. */
+const OF_FILES: CheckKind = 'sha256sums';
 
 /** The heads of the repositories of one tree. */
 export class Heads {
-  readonly #byPlace = new Map<string, Head>();
-  readonly #kinds = new Set<CheckKind>();
+  /** Those of the tree that readers have now, see `keyOf`. */
+  readonly #before: ReadonlyMap<string, Head>;
+  /** By their places. */
+  readonly #found = new Map<string, Head>();
+  readonly #counts = new Map<CheckKind, number>();
+
+  constructor(before: readonly Head[] = []) {
+    this.#before = new Map(before.map((head) => [keyOf(head), head]));
+  }
 
   get list(): Head[] {
-    return [...this.#byPlace.values()];
+    return [...this.#found.values()];
   }
 
   /** Of one directory and kind, the first counts. */
   add(kind: CheckKind, name: string): void {
     const place = placeOf({ kind, name });
-    if (this.#byPlace.size >= MOST_HEADS || this.#byPlace.has(place)) return;
-    this.#byPlace.set(place, { kind, name });
-    this.#kinds.add(kind);
+    const count = this.#counts.get(kind) ?? 0;
+    if (count >= MOST_HEADS || this.#found.has(place)) return;
+    this.#found.set(place, { kind, name });
+    this.#counts.set(kind, count + 1);
+  }
+
+  /** Whether readers have a repository that begins with this. */
+  has(kind: CheckKind, name: string): boolean {
+    return this.#before.has(keyOf({ kind, name }));
   }
 
   /**
-   * Misses the heads that a tree had before. Without its head, nothing would say what a repository should have. An upstream
+   * Misses the heads that readers have. Without its head, nothing would say what a repository should have. An upstream
    * takes old repositories out as a whole, so one is missed if its directory is still there, or if no repository of
    * its kind is.
    */
-  miss(before: readonly Head[], session: Session): void {
-    for (const head of before) {
-      if (this.#byPlace.has(placeOf(head)) || session.files.isThere(head.name)) continue;
+  miss(session: Session): void {
+    for (const head of this.#before.values()) {
+      if (head.kind === OF_FILES) continue;
+      if (this.#found.has(placeOf(head)) || session.files.isThere(head.name)) continue;
       const directory = bytePath(session.options.tree, posix.dirname(head.name));
-      const isLast = !this.#kinds.has(head.kind);
+      const isLast = !this.#counts.has(head.kind);
       if (isLast || lstatIfThere(directory) !== undefined)
         session.claim('.', head.name, { size: undefined, sum: undefined, by: '' });
     }
   }
 }
 
+function keyOf({ kind, name }: Head): string {
+  return `${kind} ${name}`;
+}
+
 function placeOf({ kind, name }: Head): string {
-  return `${kind} ${posix.dirname(name)}`;
+  return keyOf({ kind, name: kind === OF_FILES ? name : posix.dirname(name) });
 }

@@ -4,7 +4,7 @@ import { type Claim, ClaimWriter, nameIn } from './claims.ts';
 import { Exceptions } from './exceptions.ts';
 import { A_FILE, Findings, OF_CONTENT, UNDERSTANDABLE } from './finding.ts';
 import type { Reading } from './hash-threads.ts';
-import { Heads } from './heads.ts';
+import { type Head, Heads } from './heads.ts';
 import { type FoundFile, linesOf, Malformed, TreeFiles, wholeLinesOf } from './tree-files.ts';
 
 /** How a tree is to be checked. */
@@ -48,11 +48,13 @@ export class Session {
   /** What a person should know who sets the check up, a sentence each: it stays so until its settings change. */
   readonly advice = new Set<string>();
   /** Of the repositories that were found. */
-  readonly heads = new Heads();
+  readonly heads: Heads;
   readonly #claims: ClaimWriter;
 
-  constructor(options: SessionOptions) {
+  /** @param before the heads of the repositories that readers have now. */
+  constructor(options: SessionOptions, before: readonly Head[] = []) {
     this.options = options;
+    this.heads = new Heads(before);
     this.exceptions = new Exceptions(options.except);
     const only = options.isOfContentAlone ? OF_CONTENT : undefined;
     this.findings = new Findings(join(options.work, 'wrong'), this.exceptions, only);

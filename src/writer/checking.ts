@@ -1,20 +1,16 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckReport, checkTree } from '../checks/check-tree.ts';
-import {
-  describeCounts,
-  describeFinding,
-  type FindingCounts,
-  type FindingKind,
-} from '../checks/finding.ts';
+import { describeCounts, describeFinding } from '../checks/finding.ts';
 import { selectionOf } from '../checks/selected.ts';
 import { recordVerified, verifiedIn } from '../checks/verified.ts';
+import { AFTER_HOOK, wayOut } from '../checks/way-out.ts';
 import { hasCode, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { SyncFigures } from '../mirror/history/history.ts';
 import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
-import { type CheckPolicy, isCheckWanted } from '../mirror/settings/policy.ts';
+import { isCheckWanted } from '../mirror/settings/policy.ts';
 import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Writer } from './writer.ts';
@@ -129,7 +125,7 @@ function refuse(
     : `${count} findings (${describeCounts(counts)}), the first: ${shown.join('')}`;
   const isOfCommand = counts.kinds.every(({ kind }) => kind === 'command');
   const what =
-    (isOfHook ? 'after the hook before-publish, ' : '') +
+    (isOfHook ? AFTER_HOOK : '') +
     (isOfCommand
       ? `the command of the check says no: ${found}`
       : `the new tree is not what it says of itself: ${found}`);
@@ -138,13 +134,16 @@ function refuse(
     return;
   }
   const out = isOfHook
-    ? `Mend the hook: the tree was right before it.${hooks.placeOf('before-publish')} To go on without any hook: --no-hooks.`
-    : wayOut(counts, policy.check);
+    ? `Mend the hook: the tree was right before it.${hooks.placeOf('before-publish')} To go on without any hook: --no-hooks`
+    : wayOut(
+        counts.kinds.map(({ kind }) => kind),
+        quoteForSh(policy.check.keyring),
+      );
   const isOfSource = !isOfHook && !(isOfCommand && tookTooLong);
   const root = quoteForSh(layout.root);
   const isInPlace = settings.mode === 'in-place';
   throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
-    hint: `${out} To see what was found: mirrorlatch explain ${root}`,
+    hint: `${out}. To see what was found: mirrorlatch explain ${root}`,
     details: { findings, count, ...(isOfSource ? {} : { isOfSource }) },
   });
 }
@@ -152,13 +151,4 @@ function refuse(
 /** Whether a sync should look at its source again, which may be in the middle of its own update. */
 export function mayHeal(error: unknown): error is MirrorlatchError<'CHECK_FAILED'> {
   return hasCode(error, 'CHECK_FAILED') && error.details.isOfSource !== false;
-}
-
-function wayOut({ kinds }: FindingCounts, { keyring }: CheckPolicy): string {
-  const isOf = (kind: FindingKind) => kinds.some((one) => one.kind === kind);
-  if (isOf('signature'))
-    return `Publish it only if you know who has made it. A key that the upstream has newly belongs into ${quoteForSh(keyring)}; if it signs nothing, check-keyring asks too much.`;
-  if (isOf('command'))
-    return 'Mend what the command complains of, or the command itself: it is check-command.';
-  return 'A source that is being updated heals by itself: try again later, or add --publish-anyway to publish it as it is.';
 }

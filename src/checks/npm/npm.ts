@@ -54,10 +54,14 @@ class Registries {
     if (!this.#session.files.isThere(name)) return;
     const packument = new Packument();
     const fault = await this.#session.read(name, (content) => packument.read(content));
-    if (fault !== undefined && (packument.isOne || this.#hasTarballs(posix.dirname(name))))
-      this.#session.malformed(name, fault);
+    const wasOne = this.#session.heads.has('npm', name);
+    const isOne = packument.isOne || wasOne || this.#hasTarballs(posix.dirname(name));
+    if (fault !== undefined && isOne) this.#session.malformed(name, fault);
     else if (packument.lack !== undefined) this.#session.malformed(name, packument.lack);
+    else if (wasOne && !packument.isOne)
+      this.#session.malformed(name, 'the document of no package any more');
     if (!packument.isOne) return;
+    this.#session.heads.add('npm', name);
     const directory = posix.dirname(name);
     const top = topOf(directory, packument.name ?? '');
     if (!this.#found.has(top)) this.#found.set(top, undefined);

@@ -1,4 +1,5 @@
 import { describeFinding } from '../../checks/finding.ts';
+import { AFTER_HOOK, wayOut } from '../../checks/way-out.ts';
 import { showDuration } from '../../config/values.ts';
 import { NOTHING_PUBLISHED } from '../../errors.ts';
 import { describeHold } from '../../mirror/settings/settings.ts';
@@ -52,6 +53,9 @@ export function failureAnswer({ status, failure, remains }: Facts, isFilled = fa
           ? []
           : ['Nothing of it was published']),
         left,
+        ...(code === 'CHECK_FAILED' && !message.startsWith(AFTER_HOOK)
+          ? [wayOut(findings.map(({ kind }) => kind))]
+          : []),
         ...(isShrink(code)
           ? [`if that is right, publish it with: mirrorlatch sync ${root} --allow-shrink`]
           : []),

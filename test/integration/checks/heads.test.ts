@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
@@ -7,6 +8,7 @@ import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { nobody } from '../../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../../support/program.ts';
 import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
+import { summedFiles } from '../../support/summed-files.ts';
 
 const inPlace = mirrorsInPlace();
 
@@ -131,4 +133,65 @@ test.skipIf(!nobodyRunsTheProgram)('what of it may not be read keeps nothing bac
   const words = ['sync', mirror.root, '--check', 'auto', '--retries', '0'];
   const result = await runProgram(words, { user: nobody });
   expect(result.exitCode, transcript(result)).toBe(0);
+});
+
+/** A package of npm in files, with one version. */
+function npmPackage(name: string): Record<string, string> {
+  const tarball = `content of ${name}`;
+  const integrity = `sha512-${createHash('sha512').update(tarball).digest('base64')}`;
+  const dist = { tarball: `http://localhost/${name}/-/${name}-1.0.0.tgz`, integrity };
+  return {
+    [`${name}/index.json`]: JSON.stringify({ name, versions: { '1.0.0': { dist } } }),
+    [`${name}/-/${name}-1.0.0.tgz`]: tarball,
+  };
+}
+
+test.each<[what: string, change: Record<string, string | null>, found: RegExp]>([
+  [
+    'a document of npm beside its tarballs',
+    { 'left/index.json': null },
+    /left\/index\.json is missing/,
+  ],
+  [
+    'all documents of npm',
+    { 'left/index.json': null, 'right/index.json': null },
+    /left\/index\.json is missing/,
+  ],
+  [
+    'what a document of npm says',
+    { 'left/index.json': '{}' },
+    /left\/index\.json: the document of no package any more/,
+  ],
+  [
+    'what a document of npm is',
+    { 'left/index.json': '<html>', 'left/-/left-1.0.0.tgz': null },
+    /left\/index\.json: /,
+  ],
+  ['all lines of a list', { 'images/SHA256SUMS': '' }, /SHA256SUMS: no checksums any more/],
+  [
+    'a list, for a page of an error',
+    { 'images/SHA256SUMS': '<h1>503 Service Unavailable</h1>\n' },
+    /SHA256SUMS: no checksums any more/,
+  ],
+])('%s is not lost without a word, in place either', async (_, change, found) => {
+  const good = { ...npmPackage('left'), ...npmPackage('right'), ...summedFiles('first') };
+  for (const mirror of [smallMirror(), await inPlace()]) {
+    mirror.change(good);
+    await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
+    expect((await syncOf(mirror)).exitCode).toBe(0);
+    mirror.change(change);
+    expectFailure(await syncOf(mirror), 65, found);
+    mirror.change(good);
+    expect((await syncOf(mirror)).exitCode).toBe(0);
+  }
+});
+
+test('a list of checksums may go, and a package of npm as a whole', async () => {
+  const mirror = smallMirror();
+  mirror.change({ ...npmPackage('left'), ...npmPackage('right'), ...summedFiles('first') });
+  await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
+  expect((await syncOf(mirror)).exitCode).toBe(0);
+  remove(mirror, 'left', 'images/SHA256SUMS');
+  const synced = await syncOf(mirror);
+  expect(synced.exitCode, transcript(synced)).toBe(0);
 });

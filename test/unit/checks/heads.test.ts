@@ -12,7 +12,7 @@ test('of one directory and kind, the first head counts', () => {
   ]);
 });
 
-test('a tree of a hostile upstream has 10,000 heads at most', () => {
+test('a tree of a hostile upstream has 10,000 heads of a kind at most', () => {
   const heads = new Heads();
   for (let number = 0; number < 100_000; number += 1) heads.add('apt', `${number}/Release`);
   expect(heads.list).toHaveLength(10_000);
