@@ -139,10 +139,10 @@ function isExpected(
   files: readonly ReleaseFile[],
   { options: { tree, base, isComplete } }: Session,
 ): boolean {
+  if (!isComplete) return false;
   const isIn = (directory: string, path: string) =>
     entryIn(directory, posix.join(suite, path)) !== undefined;
-  const isOfReaders = base !== undefined && files.some(({ path }) => isIn(base, path));
-  if (isComplete && isOfReaders) return true;
+  if (base !== undefined && files.some(({ path }) => isIn(base, path))) return true;
   return INDEX.test(plain) && isIn(tree, posix.dirname(plain));
 }
 
