@@ -8,7 +8,12 @@ import {
   inspectHistory,
   lastSuccess,
 } from '../mirror/history/history.ts';
-import { type Ended, type HookFailure, indexOf } from '../mirror/history/history-index.ts';
+import {
+  type Ended,
+  type HookFailure,
+  indexOf,
+  refusalBefore,
+} from '../mirror/history/history-index.ts';
 import { namedBy } from '../mirror/history/link-moves.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/locks/lock-state.ts';
@@ -50,6 +55,8 @@ export interface ChannelInfo {
   next: { id: string; inMs: number } | null;
   /** Why no rule moves it until a person releases it. */
   hold: NonNullable<Settings['hold']> | null;
+  /** How the hook `before-publish` has last refused what its rule still wants. */
+  refused: HookFailure | null;
 }
 
 export interface MirrorStatus {
@@ -77,7 +84,7 @@ export interface MirrorStatus {
   /** Directories in which more may be left, but that this user may not look into. */
   unseen: string[];
   lastSync: Ended | null;
-  /** The hooks that failed when nothing could be undone any more. */
+  /** The hooks that failed, which has not ended the work. */
   hookFailures: readonly HookFailure[];
   /** When a sync or a command of `lock` last succeeded, with or without changes; ISO 8601, UTC. */
   syncedAt: string | null;
@@ -129,6 +136,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const unreadableMarks = whyUnreadable(layout);
   const isStale = maxAgeMs !== undefined && isOlderThan(syncedAt, maxAgeMs);
   const served = servedDirectory(layout);
+  const channels = channelInfos(layout, settings, history);
   const problems = problemsOf({
     ...{ layout, settings, history, snapshots, lock: state, findings, isInsideGuard },
     ...{ isStale, syncedAt, isUnmarked: unreadableMarks !== null, served },
@@ -145,14 +153,17 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     check,
     current,
     previous: previousId(layout) ?? null,
-    channels: channelInfos(layout, settings, history),
+    channels,
     snapshots,
     lock: { state, message: describeLock(state) },
     findings,
     isInsideGuard,
     unseen,
     lastSync,
-    hookFailures: [...indexOf(history).hookFailures.values()],
+    hookFailures: [
+      ...[...indexOf(history).hookFailures.values()].filter(({ channel }) => channel === undefined),
+      ...channels.flatMap(({ refused }) => refused ?? []),
+    ],
     damagedHistoryLines: damaged,
     unreadableMarks,
     syncedAt,
@@ -192,13 +203,14 @@ function channelInfos(
 ): ChannelInfo[] {
   const channels = ifAllowed(() => channelsOf(layout)) ?? [];
   const { channels: rules = {}, channelHolds = {} } = settings;
-  const { promises } = channelPlan(layout, settings, history);
-  const { moves } = indexOf(history);
+  const { promises, moves: due } = channelPlan(layout, settings, { history });
+  const { moves, hookFailures } = indexOf(history);
   const names = new Set([...channels.map(({ name }) => name), ...Object.keys(rules)]);
   return [...names].sort().map((name) => {
     const found = channels.find((channel) => channel.name === name);
     const last = moves.get(name)?.at(-1);
     const next = promises.find(({ channel, inMs }) => channel === name && Number.isFinite(inMs));
+    const isDue = due.some(({ channel }) => channel === name);
     const isSame = last !== undefined && namedBy(last) === found?.id;
     return {
       name,
@@ -208,6 +220,7 @@ function channelInfos(
       rule: rules[name] ?? null,
       next: next === undefined ? null : { id: next.id, inMs: next.inMs },
       hold: channelHolds[name] ?? null,
+      refused: isDue ? (hookFailures.get(refusalBefore(name)) ?? null) : null,
     };
   });
 }

@@ -1,7 +1,8 @@
 import { MirrorlatchError } from '../errors.ts';
+import type { PlannedMove } from '../mirror/channels/channel-plan.ts';
 import { channelPlan } from '../mirror/channels/channel-state.ts';
 import { type Channel, channelAt } from '../mirror/channels/channels.ts';
-import { publicationOf, readHistory } from '../mirror/history/history.ts';
+import { appendHistory, publicationOf, readHistory } from '../mirror/history/history.ts';
 import type { HistoryEntry } from '../mirror/history/history-line.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { moveChannel, removeChannel } from '../mirror/publication.ts';
@@ -66,18 +67,42 @@ export function takeAway(writer: Writer, { name, id }: Channel): void {
 
 /**
  * Moves the channels that their rules move now. What was published is no failure for that: a channel that could not be
- * moved is, by the next command.
+ * moved is, by the next command. It keeps none from its move but those that follow it.
  */
 export async function followRules(writer: Writer): Promise<void> {
+  const { layout, settings, signal } = writer;
+  const tried: string[] = [];
   try {
-    for (const { channel, id } of channelPlan(writer.layout, writer.settings).moves) {
-      await mayPointChannel(writer, channel, id);
-      pointChannel(writer, channel, id, 'rule');
-      writer.notice(`${channel} is now ${id}, by its rule`);
+    for (;;) {
+      const [move] = channelPlan(layout, settings, { staying: tried }).moves;
+      if (move === undefined) return;
+      tried.push(move.channel);
+      await follow(writer, move).catch((error: unknown) => {
+        signal.throwIfAborted();
+        writer.reportProblem(error, NOT_MOVED);
+        recordRefusal(writer, move, error);
+      });
     }
   } catch (error) {
-    writer.reportProblem(error, 'a channel could not be moved by its rule');
+    writer.reportProblem(error, NOT_MOVED);
   }
+}
+
+const NOT_MOVED = 'a channel could not be moved by its rule';
+
+async function follow(writer: Writer, { channel, id }: PlannedMove): Promise<void> {
+  await mayPointChannel(writer, channel, id);
+  pointChannel(writer, channel, id, 'rule');
+  writer.notice(`${channel} is now ${id}, by its rule`);
+}
+
+/** That a hook keeps a channel from its move, night after night, is nowhere else to be seen. */
+function recordRefusal({ layout }: Writer, { channel, id }: PlannedMove, error: unknown): void {
+  if (!(error instanceof MirrorlatchError) || error.code !== 'HOOK_FAILED') return;
+  const at = new Date().toISOString();
+  const { message } = error;
+  const about = { phase: 'before-publish', snapshot: id, channel } as const;
+  appendHistory(layout, { event: 'hook-failed', at, ...about, message });
 }
 
 /** @throws MirrorlatchError CONFIGURATION when what has the name of a channel is none. */

@@ -114,8 +114,7 @@ export class Hooks {
     const problem = await this.#run(phase, subject, signal);
     signal.throwIfAborted();
     if (problem === undefined) return;
-    const isInPlace = subject.id === LIVE && phase === 'before-publish';
-    throw new MirrorlatchError('HOOK_FAILED', `${problem}${isInPlace ? '' : NOTHING_PUBLISHED}`, {
+    throw new MirrorlatchError('HOOK_FAILED', `${problem}${consequenceOf(phase, subject)}`, {
       hint: `Mend what it complains of, and try again.${this.placeOf(phase)} To go on without any hook: --no-hooks`,
     });
   }
@@ -216,6 +215,13 @@ export class Hooks {
     const channel = ofChannel(subject);
     return `the hook ${phase} of ${root}${channel && `${channel},`} ${how}${said}`;
   }
+}
+
+/** What a failure of a hook before the work has left as it was: a clause. */
+function consequenceOf(phase: Deciding, { channel, id, previous }: HookSubject): string {
+  if (id === LIVE && phase === 'before-publish') return '';
+  if (channel === 'current') return NOTHING_PUBLISHED;
+  return previous === null ? `; there is no ${channel} yet` : `; ${channel} stays at ${previous}`;
 }
 
 /** For which channel a hook runs, where that is not what is current. */

@@ -239,7 +239,7 @@ function datedSnapshots(layout: Layout, recorded: readonly HistoryEntry[]): Date
   const previous = lostPrevious(layout, history) ?? previousId(layout);
   const inChannels = channelsById(layout);
   const settings = readSettings(layout);
-  const { promises } = settings ? channelPlan(layout, settings, history) : { promises: [] };
+  const { promises } = settings ? channelPlan(layout, settings, { history }) : { promises: [] };
   const served = servedClones(layout);
   const marks = readMarks(layout);
   const isForeign = isOfPerson(layout, history);

@@ -3,10 +3,11 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
   realpathSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { sync } from '../../src/index.ts';
 import { processesWithVariables } from '../../src/system/proc.ts';
@@ -332,6 +333,44 @@ describe('the other writers have the same hooks:', () => {
       { phase: 'before-publish', command: 'prune', channel: 'testing', id: 'third' },
       { phase: 'after-publish', command: 'prune', channel: 'testing', id: 'third' },
     ]);
+  });
+
+  test('keep a channel from the move by its rule, which is on record until it is moved, and no other channel', async () => {
+    const rules = 'channels = { lab = "current after 0", testing = "current after 0" }';
+    const mirror = hooked(await twoSnapshots(), {}, rules);
+    await expectSuccess(mirror.run('prune', 'm'));
+    mirror.configure({ 'before-publish': 'test "$MIRRORLATCH_CHANNEL" != lab' }, rules);
+    mirror.change({ file: 'third' });
+    const why = /the hook before-publish of \S+, for lab, ended with 1; lab stays at second/;
+    const { stderr } = await expectSuccess(mirror.run('sync', 'm', '--id', 'third', '--quiet'));
+    expect(stderr).toMatch(why);
+    expect(stderr).not.toContain('nothing was published');
+    const named = (channel: string) => basename(readlinkSync(join(mirror.root, channel)));
+    expect(['lab', 'testing'].map(named)).toEqual(['second', 'third']);
+    expect(mirror.history().filter(({ event }) => event === 'hook-failed')).toMatchObject([
+      { phase: 'before-publish', snapshot: 'third', channel: 'lab' },
+    ]);
+    const [status, explained] = [await mirror.run('status', 'm'), await mirror.run('explain', 'm')];
+    const agrees =
+      /lab is second, .* next third once the hook before-publish agrees, which said no \d+s ago/;
+    expect(status.stdout).toMatch(agrees);
+    expect(status.stdout.split('\n').filter((line) => /^hook/.test(line))).toMatchObject([
+      expect.stringMatching(why),
+    ]);
+    const told = explained.stdout.replaceAll(/\s+/g, ' ');
+    expect(told).toMatch(agrees);
+    expect(told).toMatch(why);
+    expectFailure(
+      await mirror.run('promote', 'm', '--to', 'lab'),
+      69,
+      /for lab, ended with 1; lab stays at second\n/,
+    );
+    await expectSuccess(mirror.run('rollback', 'm', '--channel', 'lab', 'second', '--hold', 'why'));
+    expect((await mirror.run('status', 'm')).stdout).not.toMatch(/^hook|agrees/m);
+    await expectSuccess(mirror.run('rollback', 'm', '--channel', 'lab', '--release'));
+    expect((await mirror.run('status', 'm')).stdout).toMatch(agrees);
+    await expectSuccess(mirror.run('sync', 'm', '--no-hooks'));
+    expect((await mirror.run('status', 'm')).stdout).not.toMatch(/^hook|agrees/m);
   });
 
   test('a sync in place, before whose publication readers are kept out', async () => {

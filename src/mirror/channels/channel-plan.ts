@@ -6,7 +6,7 @@ import type { ChannelRules } from './channel-rules.ts';
 /** What a mirror has when its rules are looked at. */
 export interface ChannelState {
   readonly rules: ChannelRules;
-  /** The channels that a person holds where they are. */
+  /** The channels that a person holds where they are, or that have been tried already. */
   readonly held: readonly string[];
   readonly history: readonly HistoryEntry[];
   /** The ids of the snapshots that are there. */
@@ -18,7 +18,7 @@ export interface ChannelState {
 }
 
 /** A channel that is to name another snapshot now. */
-interface PlannedMove {
+export interface PlannedMove {
   readonly channel: string;
   readonly id: string;
 }

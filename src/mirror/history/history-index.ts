@@ -1,11 +1,10 @@
-import type { HookPhase } from '../settings/policy.ts';
 import type { CheckedRecord, HistoryEntry } from './history-line.ts';
 
 export type Published = Extract<HistoryEntry, { event: 'published' }>;
 type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;
 /** How a sync or a command ended; an adoption counts as one. */
 export type Ended = Published | Unchanged | Extract<HistoryEntry, { event: 'failed' }>;
-/** A hook that failed when nothing could be undone any more. */
+/** A hook that failed, which has not ended the work. */
 export type HookFailure = Extract<HistoryEntry, { event: 'hook-failed' }>;
 export type Verified = Extract<HistoryEntry, { event: 'verified' }>;
 export type Flip = Extract<HistoryEntry, { event: 'published' | 'rolled-back' }>;
@@ -32,8 +31,8 @@ export interface HistoryIndex {
   readonly unlookedSinceRollback: ReadonlySet<string>;
   /** The ids that a flip names and no removal since. */
   readonly unpruned: ReadonlySet<string>;
-  /** The last failure of the hook of each phase, unless what it is about has happened anew. */
-  readonly hookFailures: ReadonlyMap<HookPhase, HookFailure>;
+  /** The last failure of the hook of each phase, and before each channel, unless what it is about has happened anew. */
+  readonly hookFailures: ReadonlyMap<string, HookFailure>;
   readonly lastFlip: Flip | undefined;
   readonly lastSync: Ended | undefined;
   /** The last sync or command that succeeded. An adopted tree may be of any age. */
@@ -66,7 +65,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
   const looks = new Map<string, Published | Unchanged>();
   const unlookedSinceRollback = new Set<string>();
   const unpruned = new Set<string>();
-  const hookFailures = new Map<HookPhase, HookFailure>();
+  const hookFailures = new Map<string, HookFailure>();
   const movesOf = (channel: string): ChannelMove[] => {
     const known = moves.get(channel) ?? [];
     moves.set(channel, known);
@@ -110,6 +109,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
       case 'promoted':
       case 'channel-removed':
         hookFailures.delete('after-publish');
+        hookFailures.delete(refusalBefore(entry.channel));
         if (entry.previous !== null) departures.set(entry.previous, entry);
         movesOf(entry.channel).push(entry);
         continue;
@@ -122,7 +122,10 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
         hookFailures.delete('on-recovery');
         continue;
       case 'hook-failed':
-        hookFailures.set(entry.phase, entry);
+        hookFailures.set(
+          entry.channel === undefined ? entry.phase : refusalBefore(entry.channel),
+          entry,
+        );
         continue;
       case 'prune-failed':
         continue;
@@ -154,6 +157,11 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     lastTransfer,
     hasTransferredSinceAdoption,
   };
+}
+
+/** The key of the hook that keeps a channel from its move, among `hookFailures`. */
+export function refusalBefore(channel: string): string {
+  return `before-publish of ${channel}`;
 }
 
 /** What was found damaged by its content does not become whole because nobody reads it again. */

@@ -24,8 +24,15 @@ export type HistoryEntry =
   | ({ event: 'prune-failed'; id: string; message: string } & Stamp)
   /** How many entries of a tree are not as they were recorded; `content`: all that was recorded of it was read. */
   | ({ event: 'verified'; id: string; content: boolean; damaged: number } & Stamp)
-  /** A hook of the configuration failed after what it is about was done. */
-  | ({ event: 'hook-failed'; phase: HookPhase; snapshot: string | null; message: string } & Stamp)
+  /** A hook of the configuration failed, and that has not ended the work. */
+  | ({
+      event: 'hook-failed';
+      phase: HookPhase;
+      snapshot: string | null;
+      message: string;
+      /** The channel that its rule would have moved to the snapshot, if the hook had not failed. */
+      channel?: string;
+    } & Stamp)
   | ({ event: 'promoted' } & Promotion)
   | ({
       event: 'channel-removed';
@@ -237,6 +244,7 @@ const HISTORY_LINES = new Map<unknown, Check>(
       phase: oneOf(HOOK_PHASES),
       snapshot: either(null, isText),
       message: isText,
+      channel: optional(isText),
     }),
     promoted: shape({ ...flip, channel: isText, by: oneOf(MOVERS), isLost: optional(isFlag) }),
     'channel-removed': shape({

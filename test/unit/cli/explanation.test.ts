@@ -320,6 +320,7 @@ test('a channel is told with its rule, what comes next, and the way out of a hol
     rule: { from: 'testing', afterMs: 168 * HOUR },
     next: { id: 'new', inMs: 72 * HOUR },
     hold: null,
+    refused: null,
   };
   const channels = (...all: MirrorStatus['channels']) =>
     answerTo('Why are its channels', factsWith({ channels: all }));
