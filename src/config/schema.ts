@@ -132,6 +132,14 @@ const rsyncOptions = z.pipe(
   }),
 );
 
+const KEYRING =
+  'Give the absolute path of a file with keys in quotes, such as "/usr/share/keyrings/debian-archive-keyring.gpg", or "" for none.';
+
+function readKeyringPath(path: string): string {
+  if (path !== '' && !isAbsolute(path)) throw new UnfitValue(KEYRING);
+  return path === '' ? path : absolute(path);
+}
+
 function readShellText(given: string): string {
   if (given.includes('\0')) throw new UnfitValue('No command has a byte of zero.');
   return given;
@@ -242,12 +250,14 @@ const COMMON = {
       readChoice(given, CHECK_CHOICES),
     ).check(z.refine(canBeTogether, 'Give none alone: it turns off all checks.')),
   ),
-  'check-command': z.optional(text('Give the words of a shell in quotes.', readShellText)),
+  'check-command': z.optional(
+    text('Give the words of a shell in quotes, or "" for none.', readShellText),
+  ),
   'check-timeout': z.optional(duration),
   'check-except': z.optional(
     listOf('Give patterns on names, such as ["pool/old/**"].', readNamePattern),
   ),
-  'check-keyring': z.optional(text('Give the path of a file with keys in quotes.', absolute)),
+  'check-keyring': z.optional(text(KEYRING, readKeyringPath)),
   'check-content': z.optional(flag),
 
   /** A channel to what it follows. */

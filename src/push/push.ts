@@ -117,10 +117,12 @@ async function ask(verb: PushRequest['verb'], options: PushOptions): Promise<Ans
  * @throws MirrorlatchError USAGE
  */
 function refuseForeignCheck({ check = {} }: PushOptions, destination: Destination): void {
-  const given = check.command ? '--check-command' : check.keyring ? '--check-keyring' : undefined;
-  if (given === undefined) return;
-  throw new MirrorlatchError('USAGE', `${given} is not taken from another host`, {
-    hint: `Set it there: ${commandThere(destination, ['init', destination.root, given, 'VALUE'])}`,
+  const [name, value] =
+    check.command === undefined ? ['keyring', check.keyring] : ['command', check.command];
+  if (value === undefined) return;
+  const words = value === '' ? [`--no-check-${name}`] : [`--check-${name}`, 'VALUE'];
+  throw new MirrorlatchError('USAGE', `${words[0]} is not taken from another host`, {
+    hint: `Set it there: ${commandThere(destination, ['init', destination.root, ...words])}`,
   });
 }
 

@@ -26,7 +26,11 @@ export function commandToCheck(root: string, settings: Settings, policy: CheckPo
   const { kinds, keyring, content } = policy;
   const words = [
     ...(kinds.join() === remembered.kinds.join() ? [] : kinds.flatMap((kind) => ['--check', kind])),
-    ...(keyring === remembered.keyring ? [] : ['--check-keyring', keyring]),
+    ...(keyring === remembered.keyring
+      ? []
+      : keyring === ''
+        ? ['--no-check-keyring']
+        : ['--check-keyring', keyring]),
     ...(content === remembered.content ? [] : [content ? '--check-content' : '--no-check-content']),
   ];
   return `mirrorlatch check ${[root, ...words].map(quoteForSh).join(' ')}`;

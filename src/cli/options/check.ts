@@ -14,12 +14,14 @@ import type { OptionGroup } from './group.ts';
 
 export interface CheckFlags {
   check?: CheckChoice[];
-  checkCommand?: string;
+  /** False for --no-check-command. */
+  checkCommand?: string | boolean;
   /** ms */
   checkTimeout?: number;
   /** False for --no-check-except. */
   checkExcept?: string[] | boolean;
-  checkKeyring?: string;
+  /** False for --no-check-keyring. */
+  checkKeyring?: string | boolean;
   /** False for --no-check-content. */
   checkContent?: boolean;
   publishAnyway?: boolean;
@@ -38,6 +40,7 @@ export const CHECK: OptionGroup<CheckFlags, Given<Omit<CheckPolicy, 'publishesAn
       '--check-command <command>',
       'also run this in the tree, by sh -c: it says no by its exit code',
     ),
+    new Option('--no-check-command', 'run no command, whatever the mirror remembers'),
     new Option(
       '--check-timeout <duration>',
       `how long that command may take (0: for ever; default: ${showDuration(DEFAULT_CHECK.timeoutMs)})`,
@@ -51,18 +54,24 @@ export const CHECK: OptionGroup<CheckFlags, Given<Omit<CheckPolicy, 'publishesAn
       '--check-keyring <file>',
       'demand signatures by one of the keys in this file',
     ).argParser((path) => (path === '' ? '' : resolve(path))),
+    new Option('--no-check-keyring', 'demand no signatures, whatever the mirror remembers'),
     new Option('--check-content', 'read the packages, too, and not only what lists them'),
     new Option('--no-check-content', 'look only at the sizes of packages'),
   ],
   read: ({ check, checkCommand, checkTimeout, checkExcept, checkKeyring, checkContent }) => ({
     kinds: check,
-    command: checkCommand,
+    command: textOf(checkCommand),
     timeoutMs: checkTimeout,
     except: checkExcept === false ? [] : Array.isArray(checkExcept) ? checkExcept : undefined,
-    keyring: checkKeyring,
+    keyring: textOf(checkKeyring),
     content: checkContent,
   }),
 };
+
+/** Empty for the negated flag; undefined if neither was given. */
+function textOf(flag: string | boolean | undefined): string | undefined {
+  return flag === false ? '' : typeof flag === 'string' ? flag : undefined;
+}
 
 /** The same for what publishes. */
 export const CHECK_BEFORE: OptionGroup<CheckFlags, Given<CheckPolicy>> = {

@@ -200,6 +200,27 @@ test('a keyring that cannot be used ends a sync before its transfer', async () =
   expect(there.filter((name) => readdirSync(mirror.source).includes(name))).toEqual([]);
 });
 
+test('a keyring and a command of [defaults] are none where a mirror says so, or for once', async () => {
+  const { root, source, home } = smallMirror();
+  const file = join(home, 'mirrors.toml');
+  const configure = (...lines: string[]) => {
+    const defaults = ['[defaults]', 'check = "auto"', 'check-command = "false"'];
+    const mirror = ['check-keyring = "/nowhere/keys.gpg"', '[mirrors.m]', `root = "${root}"`];
+    writeFileSync(file, [...defaults, ...mirror, `source = "${source}/"`, ...lines].join('\n'));
+  };
+  const sync = (...words: string[]) =>
+    runProgram(['sync', 'm', '--retries', '0', ...words], { env: { MIRRORLATCH_CONFIG: file } });
+  configure();
+  expectFailure(await sync(), 78, /the keyring \/nowhere\/keys.gpg cannot be read/);
+  expectFailure(await sync('--no-check-keyring'), 65, /the command/);
+  const once = await sync('--no-check-keyring', '--no-check-command');
+  expect(once.exitCode, transcript(once)).toBe(0);
+  configure('check-keyring = ""', 'check-command = ""');
+  writeFileSync(join(source, 'file'), 'anew');
+  const result = await sync();
+  expect(result.exitCode, transcript(result)).toBe(0);
+});
+
 test('a gpgv that is missing ends a sync before its transfer, if a kind needs it', async () => {
   const mirror = smallMirror();
   const keyring = join(mirror.home, 'keys.asc');
@@ -396,6 +417,8 @@ test('a push is checked by the host that receives it', async () => {
   expect(refused.stderr).toMatch(/: ssh (-p \d+ )?\S+ 'mirrorlatch explain \S+'$/m);
   const foreign = await runPush(sshd, mirror, { words: ['--check-command', 'true'] });
   expectFailure(foreign, 64, /--check-command is not taken from another host/);
+  const without = await runPush(sshd, mirror, { words: ['--no-check-keyring'] });
+  expectFailure(without, 64, /--no-check-keyring is not taken .* init \S+ --no-check-keyring'?$/ms);
   const anyway = await runPush(sshd, mirror, { words: ['--publish-anyway'] });
   expect(anyway.exitCode, transcript(anyway)).toBe(0);
 });

@@ -135,6 +135,7 @@ test.each([
   ['schedule', '"dayly"', 'Did you mean daily? Give a calendar event'],
   ['schedule', '"@hourly"', 'Did you mean hourly?'],
   ['schedule', '"0 3 * * *"', 'Give a calendar event of systemd'],
+  ['check-keyring', '"keys.gpg"', 'such as "/usr/share/keyrings/debian-archive-keyring.gpg"'],
   ['aliases', '"apt-get apt"', 'Name commands as you type them'],
   ['aliases', '["apt-get", "cd"]', 'Name programs'],
 ])('%s cannot be %s', (key, toml, hint) => {
@@ -164,6 +165,15 @@ test('a hook of a mirror takes the place of that in [defaults], and [] is none',
     'on-failure': [],
     'after-publish': ['/bin/sh', '-c', 'b'],
   });
+});
+
+test('what a mirror has its signatures and its own check by can be turned off where [defaults] has one', () => {
+  const { configuration, problems } = read(
+    '[defaults]\ncheck-keyring = "/k.gpg"\ncheck-command = "a"\n[mirrors.a]\nroot="/a"\ncheck-keyring = ""\ncheck-command = ""',
+  );
+  expect(problems).toEqual([]);
+  const a = configuration.mirrors.get('a');
+  expect(a && configuredSettings(a).settings).toEqual({ checkKeyring: '', checkCommand: '' });
 });
 
 test('a later file overrides an earlier one key by key', () => {
