@@ -53,8 +53,12 @@ export async function faultOfSignature(
     const has = (word: string) => stdout.includes(`[GNUPG:] ${word} `);
     if (has('GOODSIG') && !has('BADSIG')) return undefined;
     if (has('BADSIG')) return 'a signature that is not of this text';
-    if (has('EXPKEYSIG')) return 'a signature by a key that has expired';
-    if (has('REVKEYSIG')) return 'a signature by a key that was revoked';
+    const [, expired] = /EXPKEYSIG (\w+)/.exec(stdout) ?? [];
+    if (expired !== undefined)
+      return `a signature by the key ${expired}, which has expired in the keyring`;
+    const [, revoked] = /REVKEYSIG (\w+)/.exec(stdout) ?? [];
+    if (revoked !== undefined)
+      return `a signature by the key ${revoked}, which was revoked in the keyring`;
     const [, key] = /NO_PUBKEY (\w+)/.exec(stdout) ?? [];
     if (key !== undefined)
       return `a signature by the key ${key} alone, which is not in the keyring`;

@@ -73,8 +73,13 @@ export function planChannels(state: ChannelState): ChannelPlan {
         lines.set(channel, withMove(lines.get(channel) ?? [], move, now));
       }
     }
-    for (const { id, since } of line.slice(due + 1))
-      if (!isDamaged(id)) promises.push({ channel, id, inMs: since + afterMs - now });
+    // What was current twice is promised once, for the sooner of its times.
+    const promised = new Set(promises.flatMap((one) => (one.channel === channel ? one.id : [])));
+    for (const { id, since } of line.slice(due + 1)) {
+      if (isDamaged(id) || promised.has(id)) continue;
+      promised.add(id);
+      promises.push({ channel, id, inMs: since + afterMs - now });
+    }
   }
   return { moves, promises };
 }

@@ -202,6 +202,7 @@ test('a keyring that cannot be used ends a sync before its transfer', async () =
 
 test('a keyring and a command of [defaults] are none where a mirror says so, or for once', async () => {
   const { root, source, home } = smallMirror();
+  await runForJson(['init', root]);
   const file = join(home, 'mirrors.toml');
   const configure = (...lines: string[]) => {
     const defaults = ['[defaults]', 'check = "auto"', 'check-command = "false"'];

@@ -47,6 +47,20 @@ describe('the rules of channels', () => {
     ]);
   });
 
+  test('promise once what has become current twice, for the sooner of its times', () => {
+    const { promises } = planChannels(state({ history: history('+a', '+b', '+c', '+b') }));
+    expect(promises.map(({ id, inMs }) => [id, inMs])).toEqual([
+      ['b', 0],
+      ['c', DAY],
+    ]);
+    const rules = { testing: { from: 'current', afterMs: 5 * DAY } };
+    const later = planChannels(state({ rules, history: history('+b', '+a', '+b') })).promises;
+    expect(later.map(({ id, inMs }) => [id, inMs])).toEqual([
+      ['b', 3 * DAY],
+      ['a', 4 * DAY],
+    ]);
+  });
+
   test('leave a channel where it is while nothing is old enough', () => {
     expect(planChannels(state({ history: history('+a', '+b') })).moves).toEqual([]);
   });
