@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCheck, wrong } from '../../support/checked.ts';
+import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { flipBit } from '../../support/flip-bit.ts';
 import { runForJson, runProgram } from '../../support/program.ts';
@@ -389,6 +390,25 @@ test('a keyring that is not there is an error of the configuration', async () =>
   const directory = await archive();
   const result = await runProgram(['check', directory, '--check-keyring', '/nowhere/keys.gpg']);
   expectFailure(result, 78, /the keyring \/nowhere\/keys.gpg cannot be read/);
+});
+
+test('a signature by a key that has expired in the keyring names that key', async () => {
+  const directory = await archive();
+  const old = await makeKey(join(scratchDirectory(), 'old'), 'old');
+  await release(directory, old);
+  const gpg = (...words: string[]) => execa('gpg', ['--homedir', old.home, '--batch', ...words]);
+  const { stdout } = await gpg('--with-colons', '--list-keys');
+  const [, fingerprint = ''] = /^fpr:+(\w+):/m.exec(stdout) ?? [];
+  await gpg('--passphrase', '', '--quick-set-expire', fingerprint, 'seconds=1');
+  await gpg('--yes', '--output', old.binary, '--export');
+  await execa('gpgconf', ['--homedir', old.home, '--kill', 'all']);
+  const found = `a signature by the key ${fingerprint.slice(-16)}, which has expired in the keyring`;
+  const checked = await eventually(async () => {
+    const result = await runCheck(directory, '--check', 'apt', '--check-keyring', old.binary);
+    expect(result.isRight).toBe(false);
+    return result;
+  });
+  expect(checked.findings[0]).toMatchObject({ kind: 'signature', found });
 });
 
 const NAMED = ` ${'0'.repeat(64)} 1 main/f\n`;
