@@ -6,6 +6,7 @@ import {
   NOTHING_CONFIGURED,
 } from '../mirror/settings/configured.ts';
 import { ifAllowed, realPathToBe } from '../system/files.ts';
+import { givenPath } from '../system/given-path.ts';
 import type { Configuration, ConfigurationProblem, ConfiguredMirror } from './configuration.ts';
 import { type ConfigurationFile, configurationFiles } from './files.ts';
 import { configuredFlags, configuredSettings } from './settings.ts';
@@ -99,7 +100,7 @@ export class ConfigurationOnDisk implements ConfigurationSource {
 
   /** The mirror that a person means by a path, which may lead over symlinks, or to nothing yet. */
   named(path: string): { root: string; mirror: ConfiguredMirror | undefined } {
-    const root = realPathToBe(resolve(path));
+    const root = givenPath(path);
     return { root, mirror: this.#mirrorAt(root) };
   }
 

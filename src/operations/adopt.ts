@@ -1,5 +1,4 @@
 import { readdirSync, rmSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import {
   giveBack,
@@ -36,7 +35,8 @@ import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { findWritable } from '../mirror/trees/writable.ts';
 import { showTime } from '../mirror/units.ts';
-import { lstatIfThere, realPathToBe } from '../system/files.ts';
+import { lstatIfThere } from '../system/files.ts';
+import { givenPath } from '../system/given-path.ts';
 import { isWithin, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse } from '../system/paths-in-use.ts';
 import { userName } from '../system/proc.ts';
@@ -99,7 +99,7 @@ export interface Adopted extends Mirror {
  */
 export async function adopt(options: AdoptOptions): Promise<Adopted> {
   const directory = realPathOf(options.directory);
-  const root = realPathToBe(resolve(placeOf(options, directory)));
+  const root = givenPath(placeOf(options, directory));
   const found = findMirror(root);
   const { serveAt } = settingsFrom(options.settings);
   if (serveAt !== undefined && serveAt !== found?.settings.serveAt) {

@@ -1,6 +1,6 @@
 import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { directoriesOf, type Layout, layoutOf, ownNames, rootByName } from '../mirror/layout.ts';
 import { makeGate } from '../mirror/locks/gate.ts';
 import { refuseOtherOwnersRoot } from '../mirror/locks/ownership.ts';
@@ -41,7 +41,7 @@ export function createMirror(
   const wanted = newSettings(given, mode);
   const path = resolve(root);
   try {
-    makeDirectories(path, makeOpenDirectory);
+    makeDirectories(path, makeOpenDirectoryOnDisk);
     const layout = layoutOf(realpathSync(path));
     makeOwnDirectory(layout.state, 0o755);
     const settings = createSettings(layout, wanted, () => {
@@ -56,6 +56,20 @@ export function createMirror(
     return { layout, settings };
   } catch (error) {
     throw asMirrorlatchError(error, `the mirror ${root} cannot be made`);
+  }
+}
+
+/** @throws MirrorlatchError USAGE in a directory of the kernel, such as /proc, where mkdir(2) finds nothing to be there. */
+function makeOpenDirectoryOnDisk(path: string): void {
+  try {
+    makeOpenDirectory(path);
+  } catch (error) {
+    const above = dirname(path);
+    if (errnoOf(error) !== 'ENOENT' || lstatIfThere(above) === undefined) throw error;
+    throw new MirrorlatchError('USAGE', `no directory can be made in ${above}`, {
+      hint: `Name one on a disk, such as /srv/mirror/debian. To see what is mounted there: findmnt -T ${quoteForSh(above)}`,
+      cause: error,
+    });
   }
 }
 

@@ -312,6 +312,11 @@ test('init of / is refused with 64', async () => {
   expect(existsSync('/.mirrorlatch')).toBe(false);
 });
 
+test('a mirror in a directory of the kernel is refused, with the way out', async () => {
+  const result = await runProgram(['init', '/proc/x/mirror']);
+  expectFailure(result, 64, /no directory can be made in \/proc\n/, /: findmnt -T \/proc$/m);
+});
+
 test('a source that a first sync could not reach is replaced by one that works', async () => {
   const mirror = smallMirror();
   const typo = 'rsync://127.0.0.1:1/typo/';

@@ -25,7 +25,7 @@ import {
 } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
-import { copiesOf, mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { copiesOf, mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const fourSnapshots = mirrorsWith('a', 'b', 'c', 'd');
@@ -190,6 +190,36 @@ describe.skipIf(!nobodyRunsTheProgram)(`a user in root's mirror${whyNotAsNobody}
     expectFailure(result, 77, /belongs to root, and this is nobody/, /: sudo mirrorlatch prune /);
   });
 });
+
+describe.skipIf(!nobodyRunsTheProgram)(
+  `a user who may not enter a directory${whyNotAsNobody}`,
+  () => {
+    test('is told which one that is, whose it is, and the command that its owner would run', async () => {
+      const { home, source } = smallMirror();
+      const closed = join(home, 'closed');
+      mkdirSync(closed, { mode: 0o700 });
+      const root = join(closed, 'below/mirror');
+      const way = /: sudo mirrorlatch .*closed\/below\/mirror/;
+      for (const words of [
+        ['sync', `${source}/`, root],
+        ['init', root],
+        ['status', root],
+      ]) {
+        const result = await runProgram(words, { user: nobody });
+        expectFailure(
+          result,
+          77,
+          /: nobody may not enter \S+\/closed, so \S+ is out of reach/,
+          way,
+        );
+      }
+      chownSync(closed, nobody.uid, nobody.gid);
+      chmodSync(closed, 0o600);
+      const own = await runProgram(['init', root], { user: nobody });
+      expectFailure(own, 77, /: nobody may not enter \S+\/closed,/, /: chmod u\+x \S+\/closed$/m);
+    });
+  },
+);
 
 describe.skipIf(!nobodyRunsTheProgram)(`what root left in a user's mirror${whyNotAsNobody}`, () => {
   test('does not keep other snapshots from being pruned, and is reported until it is mended', async () => {
