@@ -111,11 +111,14 @@ export class Hooks {
   ): Promise<void> {
     if (!this.has(phase)) return;
     lock.report({ phase: `running the hook ${phase}${ofChannel(subject)}` });
-    const problem = await this.#run(phase, subject, signal);
+    const failure = await this.#run(phase, subject, signal);
     signal.throwIfAborted();
-    if (problem === undefined) return;
-    throw new MirrorlatchError('HOOK_FAILED', `${problem}${consequenceOf(phase, subject)}`, {
-      hint: `Mend what it complains of, and try again.${this.placeOf(phase)} To go on without any hook: --no-hooks`,
+    if (failure === undefined) return;
+    const wayOut = failure.tookTooLong
+      ? 'Mend it, or give it more time by hook-timeout.'
+      : 'Mend what it complains of, and try again.';
+    throw new MirrorlatchError('HOOK_FAILED', failure.message + consequenceOf(phase, subject), {
+      hint: `${wayOut}${this.placeOf(phase)} To go on without any hook: --no-hooks`,
     });
   }
 
@@ -163,10 +166,11 @@ export class Hooks {
     const signal = this.#signal?.aborted ? undefined : this.#signal;
     for (const { phase, subject, lease } of this.#pending) {
       try {
-        const message = await this.#run(phase, subject, signal).catch(
-          (error: unknown) => asMirrorlatchError(error, `the hook ${phase} failed`).message,
+        const failure = await this.#run(phase, subject, signal).catch((error: unknown) =>
+          asMirrorlatchError(error, `the hook ${phase} failed`),
         );
-        if (message === undefined) continue;
+        if (failure === undefined) continue;
+        const { message } = failure;
         this.#onEvent({ kind: 'problem', message });
         const at = new Date().toISOString();
         failures.push({ event: 'hook-failed', at, phase, snapshot: subject.id, message });
@@ -186,7 +190,7 @@ export class Hooks {
     phase: HookPhase,
     subject: HookSubject,
     signal: AbortSignal | undefined,
-  ): Promise<string | undefined> {
+  ): Promise<{ message: string; tookTooLong: boolean } | undefined> {
     const [program = '', ...args] = this.#wordsOf(phase);
     const { root } = this.#layout;
     const { timeoutMs } = this.#policy;
@@ -213,7 +217,10 @@ export class Hooks {
     if (how === undefined) return undefined;
     const said = lastLines === '' ? '' : `: ${lastLines}`;
     const channel = ofChannel(subject);
-    return `the hook ${phase} of ${root}${channel && `${channel},`} ${how}${said}`;
+    return {
+      message: `the hook ${phase} of ${root}${channel && `${channel},`} ${how}${said}`,
+      tookTooLong: end.endedBy === 'limit',
+    };
   }
 }
 

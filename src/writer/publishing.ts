@@ -16,7 +16,7 @@ import {
   serveDirectory,
   servedDirectory,
 } from '../mirror/served/served-directory.ts';
-import { isCheckWanted } from '../mirror/settings/policy.ts';
+import { idleKeyring, isCheckWanted } from '../mirror/settings/policy.ts';
 import { describeHold } from '../mirror/settings/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { stagedTree } from '../mirror/staging.ts';
@@ -74,7 +74,9 @@ export async function makingSnapshot<Result>(
   const failed = hooks.has('on-recovery') ? failureBefore(writer) : undefined;
   try {
     refuseMounts(writer);
-    if (isCheckWanted(writer.policy.check)) refuseUnverifiable(writer.policy.check);
+    const { check } = writer.policy;
+    if (isCheckWanted(check)) refuseUnverifiable(check);
+    for (const message of idleKeyring(check)) writer.onEvent({ kind: 'problem', message });
     await hooks.before(
       'before-sync',
       { ...subjectOf(writer, id), tree: treeBefore(writer) },

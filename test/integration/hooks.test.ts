@@ -444,7 +444,13 @@ describe('a hook', () => {
     const slow = `trap '' TERM; SLOW=$$ sleep 1000 & SLOW=$$ sleep 1000`;
     const mirror = hooked(await twoSnapshots(), { 'before-sync': slow }, 'hook-timeout = "1s"');
     const result = await mirror.run('sync', 'm');
-    expectFailure(result, 69, /the hook before-sync of \S+ took longer than 1 s, and was ended/);
+    const took = /the hook before-sync of \S+ took longer than 1 s, and was ended/;
+    expectFailure(
+      result,
+      69,
+      took,
+      /give it more time by hook-timeout\. It is the key before-sync/,
+    );
     expect(sleepersOf(mirror)).toEqual([]);
   });
 

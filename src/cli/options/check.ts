@@ -7,6 +7,7 @@ import {
   type CheckPolicy,
   DEFAULT_CHECK,
   type Given,
+  idleKeyring,
   isCheckWanted,
 } from '../../mirror/settings/policy.ts';
 import { duration, namePatterns, someOf } from '../values.ts';
@@ -84,14 +85,15 @@ export const CHECK_BEFORE: OptionGroup<CheckFlags, Given<CheckPolicy>> = {
 
 /** What is checked before a publication, for people; empty for nothing. */
 export function describeCheck(policy: CheckPolicy): string[] {
-  if (!isCheckWanted(policy)) return [];
+  const idle = idleKeyring(policy);
+  if (!isCheckWanted(policy)) return idle;
   const { kinds, command, keyring, content, except } = policy;
   const what = kinds.length === 0 ? [] : [kinds.join(', ') + (content ? ' with all packages' : '')];
   const parts = [
     ...what,
-    ...(keyring === '' ? [] : [`signatures by ${keyring}`]),
+    ...(keyring === '' || idle.length > 0 ? [] : [`signatures by ${keyring}`]),
     ...(command === '' ? [] : [`the command ${command}`]),
     ...(except.length === 0 ? [] : [`except what is wrong with ${except.join(', ')}`]),
   ];
-  return [`a new tree is checked before it is published: ${parts.join('; ')}`];
+  return [`a new tree is checked before it is published: ${parts.join('; ')}`, ...idle];
 }

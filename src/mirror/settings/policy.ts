@@ -215,6 +215,15 @@ export function isCheckWanted({ kinds, command }: Pick<CheckPolicy, 'kinds' | 'c
   return !kinds.includes('none') && (kinds.length > 0 || command !== '');
 }
 
+/** Those that look at no signature. */
+const UNSIGNED: readonly CheckChoice[] = ['sha256sums', 'pypi', 'npm'];
+
+/** What to say where a keyring demands nothing, because no kind of check would look at a signature; empty elsewhere. */
+export function idleKeyring({ kinds, keyring }: Pick<CheckPolicy, 'kinds' | 'keyring'>): string[] {
+  if (keyring === '' || !kinds.every((kind) => UNSIGNED.includes(kind))) return [];
+  return ['no signature is checked: check-keyring needs a kind of check with signatures, or auto'];
+}
+
 /**
  * Whether a value is the path of one entry in a tree, relative to it. A name with a wildcard may exist, but
  * who writes one expects it to match.

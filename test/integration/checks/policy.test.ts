@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runCheck } from '../../support/checked.ts';
@@ -68,6 +68,30 @@ test.each([
   const file = join(home, 'mirrorlatch.toml');
   writeFileSync(file, `[mirrors.one]\nroot = '${home}'\ncheck-except = ['${pattern}']\n`);
   expectFailure(await runProgram(['config', 'check', '--config', file]), 78, fault);
+});
+
+test('a keyring without a kind of check demands nothing, and every sync and status say so', async () => {
+  const home = scratchDirectory();
+  const [root, source, keys] = [join(home, 'mirror'), join(home, 'source'), join(home, 'keys')];
+  mkdirSync(source);
+  const idle =
+    /no signature is checked: check-keyring needs a kind of check with signatures, or auto/;
+  const made = await runProgram(['init', root, '--source', source, '--check-keyring', keys]);
+  expect(made.stdout, transcript(made)).toMatch(idle);
+  for (const content of ['first', 'second']) {
+    writeFileSync(join(source, 'file'), content);
+    const synced = await runProgram(['sync', root, '--quiet']);
+    expect(synced.exitCode, transcript(synced)).toBe(0);
+    expect(synced.stderr).toMatch(idle);
+  }
+  expect((await runProgram(['status', root])).stdout).toMatch(idle);
+  const checked = await runProgram(['init', root, '--check', 'npm', '--check', 'pypi']);
+  expect(checked.stdout).toMatch(idle);
+  expect(checked.stdout).toMatch(/a new tree is checked before it is published: npm, pypi$/m);
+  for (const choice of ['none', 'auto']) {
+    const { stdout } = await runProgram(['init', root, '--check', choice]);
+    expect(stdout, choice).not.toMatch(idle);
+  }
 });
 
 describe('a command', () => {
