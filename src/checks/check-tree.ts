@@ -136,10 +136,10 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const kinds: CheckReport['kinds'] = [];
   const beginnings = await findBeginnings(wanted, session);
   for (const [kind, names] of beginnings) {
-    const { count } = session.findings;
+    const { complaints } = session;
     const found = await kind.read(names, session);
     if (found > 0) kinds.push({ kind: kind.name, found });
-    else if (session.findings.count === count && policy.kinds.includes(kind.name))
+    else if (session.complaints === complaints && policy.kinds.includes(kind.name))
       session.findings.add('.', 'missing', `a ${kind.what} for the check ${kind.name}`, 'none');
   }
   session.heads.miss(session);

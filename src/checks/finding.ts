@@ -43,6 +43,9 @@ const MOST_PLACES = 6;
 /** The most findings of which more than the count is kept. */
 export const MOST_FINDINGS = 100;
 
+/** So many are remembered by their names. */
+const MOST_BLAMED = 10_000;
+
 /** Counts findings, and keeps the first; of all others the names, in a file. */
 export class Findings {
   readonly list: CheckFinding[] = [];
@@ -54,6 +57,8 @@ export class Findings {
   readonly #places = new Places();
   /** Why lists cannot be understood whose size or hash may turn out to be wrong, by their names. */
   readonly #doubts = new Map<string, string>();
+  /** Some of the entries that are wrong. */
+  readonly #blamed = new Set<string>();
   #names: NameWriter | undefined;
 
   /**
@@ -72,6 +77,7 @@ export class Findings {
     if (this.#only?.includes(kind) === false) return;
     if (this.#exceptions.excepts(name, kind)) return;
     this.count += 1;
+    if (this.#blamed.size < MOST_BLAMED) this.#blamed.add(name);
     this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
     if (kind !== 'command') this.#places.add(readableName(name).name);
     if (kind !== 'command' && name !== '.') {
@@ -93,6 +99,11 @@ export class Findings {
     if (this.#doubts.has(name)) return;
     if (this.#doubts.size < MOST_FINDINGS) this.#doubts.set(name, found);
     else this.add(name, 'malformed', UNDERSTANDABLE, found, name);
+  }
+
+  /** Whether an entry was found to be wrong already; of very many, false for the last. */
+  blames(name: string): boolean {
+    return this.#blamed.has(name) || this.#doubts.has(name);
   }
 
   /** Adds the faults that nothing else explains. */

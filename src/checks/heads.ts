@@ -50,16 +50,20 @@ export class Heads {
   /**
    * Misses the heads that readers have. Without its head, nothing would say what a repository should have. An upstream
    * takes old repositories out as a whole, so one is missed if its directory is still there, or if no repository of
-   * its kind is.
+   * its kind is. What is there and is none any more is an error page, or cut off.
    */
   miss(session: Session): void {
     for (const head of this.#before.values()) {
+      if (this.#found.has(placeOf(head))) continue;
+      const count = this.#counts.get(head.kind) ?? 0;
+      if (session.files.isThere(head.name)) {
+        if (count < MOST_HEADS && !session.findings.blames(head.name))
+          session.malformed(head.name, 'what begins no repository any more');
+        continue;
+      }
       if (head.kind === OF_FILES) continue;
-      if (this.#found.has(placeOf(head)) || session.files.isThere(head.name)) continue;
       const directory = bytePath(session.options.tree, posix.dirname(head.name));
-      const isLast = !this.#counts.has(head.kind);
-      if (isLast || lstatIfThere(directory) !== undefined)
-        session.claim('.', head.name, { size: undefined, sum: undefined, by: '' });
+      if (count === 0 || lstatIfThere(directory) !== undefined) session.miss(head.name);
     }
   }
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { type Claim, ClaimWriter, nameIn } from './claims.ts';
 import { Exceptions } from './exceptions.ts';
-import { A_FILE, Findings, OF_CONTENT, UNDERSTANDABLE } from './finding.ts';
+import { Findings, OF_CONTENT, UNDERSTANDABLE } from './finding.ts';
 import type { Reading } from './hash-threads.ts';
 import { type Head, Heads } from './heads.ts';
 import { type FoundFile, linesOf, Malformed, TreeFiles, wholeLinesOf } from './tree-files.ts';
@@ -50,6 +50,7 @@ export class Session {
   /** Of the repositories that were found. */
   readonly heads: Heads;
   readonly #claims: ClaimWriter;
+  #missed = 0;
 
   /** @param before the heads of the repositories that readers have now. */
   constructor(options: SessionOptions, before: readonly Head[] = []) {
@@ -64,6 +65,11 @@ export class Session {
 
   get claimsPath(): string {
     return join(this.options.work, 'claims');
+  }
+
+  /** How much was found to be wrong, or to be missed, until now. */
+  get complaints(): number {
+    return this.findings.count + this.#missed;
   }
 
   /** Whether signatures are to be checked. Ask only where there could be one. */
@@ -82,6 +88,12 @@ export class Session {
     const name = nameIn(directory, path);
     if (name === undefined) this.malformed(claim.by, `it names ${JSON.stringify(path)}`);
     else this.#claims.write(name, claim);
+  }
+
+  /** Says that a file has to be there, which is a finding unless it was left out on purpose. */
+  miss(name: string): void {
+    this.#missed += 1;
+    this.claim('.', name, { size: undefined, sum: undefined, by: '' });
   }
 
   malformed(name: string, found: string): void {
@@ -145,8 +157,7 @@ export class Session {
   ): Promise<string | undefined> {
     const file = this.files.find(name);
     if (typeof file === 'string') {
-      const found = file === 'missing' ? 'nothing' : 'something else';
-      this.findings.add(name, file, A_FILE, found);
+      this.miss(name);
       return undefined;
     }
     try {

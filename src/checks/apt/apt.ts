@@ -3,7 +3,6 @@ import { posix } from 'node:path';
 import { bytePath, parentsOf } from '../../mirror/byte-path.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { nameIn } from '../claims.ts';
-import { A_FILE } from '../finding.ts';
 import type { Kind } from '../kind.ts';
 import type { Session } from '../session.ts';
 import { entryIn } from '../tree-files.ts';
@@ -46,7 +45,7 @@ function suitesOf(releases: readonly string[]): Set<string> {
 function missReleases(
   beginnings: readonly string[],
   releases: readonly string[],
-  { findings }: Session,
+  session: Session,
 ): void {
   const suites = suitesOf(releases);
   const missed = new Set<string>();
@@ -57,7 +56,7 @@ function missReleases(
     else if (!above.some((directory) => suites.has(directory)))
       missed.add(`${/^(?:.*\/)?dists\/[^/]+/.exec(name)?.[0] ?? posix.dirname(name)}/Release`);
   }
-  for (const name of missed) findings.add(name, 'missing', A_FILE, 'nothing');
+  for (const name of missed) session.miss(name);
 }
 
 /** In what an index may be compressed; what takes the least to undo first. */

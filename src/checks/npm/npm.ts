@@ -58,10 +58,10 @@ class Registries {
     const isOne = packument.isOne || wasOne || this.#hasTarballs(posix.dirname(name));
     if (fault !== undefined && isOne) this.#session.malformed(name, fault);
     else if (packument.lack !== undefined) this.#session.malformed(name, packument.lack);
-    else if (wasOne && !packument.isOne)
-      this.#session.malformed(name, 'the document of no package any more');
+    // One that was withdrawn as a whole has no versions.
+    if (packument.isOne || (wasOne && packument.name !== undefined))
+      this.#session.heads.add('npm', name);
     if (!packument.isOne) return;
-    this.#session.heads.add('npm', name);
     const directory = posix.dirname(name);
     const top = topOf(directory, packument.name ?? '');
     if (!this.#found.has(top)) this.#found.set(top, undefined);

@@ -120,7 +120,7 @@ class Indexes {
       },
       project: (project) => {
         this.#found.add(directory);
-        if (name.endsWith('.html')) this.#session.heads.add('pypi', name);
+        this.#session.heads.add('pypi', name);
         this.#missProject(directory, project, name);
       },
     };

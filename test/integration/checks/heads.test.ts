@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { execaSync } from 'execa';
+import { execa, execaSync } from 'execa';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
@@ -160,21 +168,40 @@ test.each<[what: string, change: Record<string, string | null>, found: RegExp]>(
   [
     'what a document of npm says',
     { 'left/index.json': '{}' },
-    /left\/index\.json: the document of no package any more/,
+    /left\/index\.json: what begins no repository any more/,
   ],
   [
     'what a document of npm is',
     { 'left/index.json': '<html>', 'left/-/left-1.0.0.tgz': null },
     /left\/index\.json: /,
   ],
-  ['all lines of a list', { 'images/SHA256SUMS': '' }, /SHA256SUMS: no checksums any more/],
+  ['a flat archive', { 'flat/Release': '<html>' }, /flat\/Release: what begins no repository/],
+  [
+    'the index of Python packages',
+    { 'simple/index.v1_json': null },
+    /simple\/index\.v1_json is missing/,
+  ],
+  [
+    'all lines of a list',
+    { 'images/SHA256SUMS': '' },
+    /SHA256SUMS: what begins no repository any more/,
+  ],
   [
     'a list, for a page of an error',
     { 'images/SHA256SUMS': '<h1>503 Service Unavailable</h1>\n' },
-    /SHA256SUMS: no checksums any more/,
+    /SHA256SUMS: what begins no repository any more/,
   ],
 ])('%s is not lost without a word, in place either', async (_, change, found) => {
-  const good = { ...npmPackage('left'), ...npmPackage('right'), ...summedFiles('first') };
+  const good = {
+    ...npmPackage('left'),
+    ...npmPackage('right'),
+    ...summedFiles('first'),
+    'flat/Packages': '',
+    'flat/Release':
+      'SHA256:\n e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0 Packages\n',
+    'simple/index.v1_json': '{"meta": {"api-version": "1.0"}, "projects": [{"name": "six"}]}',
+    'simple/six/index.v1_json': '{"meta": {"api-version": "1.0"}, "name": "six", "files": []}',
+  };
   for (const mirror of [smallMirror(), await inPlace()]) {
     mirror.change(good);
     await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
@@ -194,4 +221,16 @@ test('a list of checksums may go, and a package of npm as a whole', async () => 
   remove(mirror, 'left', 'images/SHA256SUMS');
   const synced = await syncOf(mirror);
   expect(synced.exitCode, transcript(synced)).toBe(0);
+});
+
+test('what a repository begins with may be left out by a rule of rsync', async () => {
+  const mirror = smallMirror();
+  makeSuite(mirror, 'dists/new');
+  mkdirSync(join(mirror.source, 'rpm'));
+  await execa('createrepo_c', ['--quiet', join(mirror.source, 'rpm')]);
+  await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
+  const rules = ['--exclude=Release', '--exclude=repomd.xml'];
+  const synced = await syncOf(mirror, '--', ...rules);
+  expect(synced.exitCode, transcript(synced)).toBe(0);
+  expect(existsSync(join(mirror.root, 'current/rpm/repodata'))).toBe(true);
 });
