@@ -1,9 +1,10 @@
 import { dirname, posix } from 'node:path';
 import type { FindingKind } from '../../../src/checks/finding.ts';
-import { ANY, type Circumstances, isSignedBy, type Judgement, Wants } from './circumstances.ts';
+import { ANY, type Circumstances, isSignedBy, type Judgement } from './circumstances.ts';
 import type { Statement } from './statements.ts';
+import { TreeJudge } from './tree-judge.ts';
 import { TreeState } from './tree-state.ts';
-import type { State, Upstream } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
 
 const TOP = /(^|\/)((In)?Release|repomd\.xml|SHA256SUMS|[^/]*\.sha256)$/;
 const OF_PART = /\/binary-[^/]+\/Release$/;
@@ -20,42 +21,18 @@ export async function judge(
 ): Promise<Judgement> {
   const judge = new Judge(upstream, new TreeState(tree), how);
   await judge.judgeTops();
+  judge.judgeHeads();
   judge.judgeStatements();
   return judge;
 }
 
-class Judge implements Judgement {
-  readonly unreliable = new Set<string>();
-  readonly #wants = new Wants();
-  readonly #upstream: Upstream;
-  readonly #tree: TreeState;
-  readonly #base: TreeState | undefined;
-  readonly #how: Circumstances;
-
-  constructor(upstream: Upstream, tree: TreeState, how: Circumstances) {
-    this.#upstream = upstream;
-    this.#tree = tree;
-    this.#how = how;
-    this.#base = how.base === undefined ? undefined : new TreeState(how.base);
-  }
-
-  get wanted() {
-    return this.#wants.all;
-  }
-
+class Judge extends TreeJudge {
   #want(names: readonly string[], ...kinds: FindingKind[]): void {
-    this.#wants.add(names, ...kinds);
-  }
-
-  /** The states in which a file was as it is now. */
-  #statesOf(name: string): State[] {
-    const entry = this.#tree.entry(name);
-    if (typeof entry === 'string') return [];
-    return this.#upstream.states.filter(({ files }) => files.get(name) === entry.sha256);
+    this.wants.add(names, ...kinds);
   }
 
   async judgeTops(): Promise<void> {
-    const { kind, states } = this.#upstream;
+    const { kind, states } = this.upstream;
     if (kind === 'sha256sums') return;
     const names = new Set(states.flatMap(({ files }) => [...files.keys()]));
     if (kind === 'rpm-md') await this.#judgeRepomd('repodata/repomd.xml', names);
@@ -63,20 +40,20 @@ class Judge implements Judgement {
   }
 
   async #judgeRepomd(name: string, names: ReadonlySet<string>): Promise<void> {
-    const entry = this.#tree.entry(name);
+    const entry = this.tree.entry(name);
     if (typeof entry === 'object') {
       if (entry.size === 0 || !(await this.#isSigned(`${name}.asc`, name)))
         this.#want([name], ...ANY);
-    } else if (this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
+    } else if (this.tree.leadsAstray(name)) this.#want([name], 'not-regular');
     else {
       const lists = [...names].filter((one) => /primary\.xml/.test(one));
-      if (lists.some((one) => this.#begins(one))) this.#want([name], 'missing', 'not-regular');
+      if (lists.some((one) => this.#begins(one))) this.miss(name);
     }
   }
 
   /** A symlink to what is no file of the tree is not overlooked. */
   #begins(name: string): boolean {
-    return this.#tree.isFile(name) || this.#tree.leadsAstray(name);
+    return this.tree.isFile(name) || this.tree.leadsAstray(name);
   }
 
   async #judgeReleases(suite: string, names: ReadonlySet<string>): Promise<void> {
@@ -84,51 +61,50 @@ class Judge implements Judgement {
       posix.join(suite, one),
     ) as [string, string, string];
     for (const name of names)
-      if (OF_PART.test(name) && this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
+      if (OF_PART.test(name) && this.tree.leadsAstray(name)) this.#want([name], 'not-regular');
     for (const name of [release, clear]) {
-      if (this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
-      const states = this.#statesOf(name);
+      if (this.tree.leadsAstray(name)) this.#want([name], 'not-regular');
+      const states = this.statesOf(name);
       const isExpired = states.length > 0 && states.every((state) => state.isExpired);
-      const entry = this.#tree.entry(name);
-      const before = this.#base?.entry(name);
+      const entry = this.tree.entry(name);
+      const before = this.base?.entry(name);
       const isAsBefore =
         typeof before === 'object' && typeof entry === 'object' && before.sha256 === entry.sha256;
       if (isExpired && !isAsBefore) this.#want([name], 'expired');
     }
-    if (this.#tree.isFile(clear) && !(await this.#isSigned(clear))) this.#want([clear], ...ANY);
-    if (this.#tree.isFile(release)) {
-      const isSigned = this.#tree.isFile(signature)
+    if (this.tree.isFile(clear) && !(await this.#isSigned(clear))) this.#want([clear], ...ANY);
+    if (this.tree.isFile(release)) {
+      const isSigned = this.tree.isFile(signature)
         ? await this.#isSigned(signature, release)
-        : !this.#how.isSigned || this.#tree.isFile(clear);
+        : !this.how.isSigned || this.tree.isFile(clear);
       if (!isSigned) this.#want([release, signature], ...ANY);
-    } else if (this.#tree.leadsAstray(release)) return;
-    else if (this.#tree.isFile(signature) || this.#tree.leadsAstray(signature))
-      this.#want([release], 'missing');
-    else if (!this.#tree.isFile(clear) && !this.#tree.leadsAstray(clear)) {
+    } else if (this.tree.leadsAstray(release)) return;
+    else if (this.tree.isFile(signature) || this.tree.leadsAstray(signature)) this.miss(release);
+    else if (!this.tree.isFile(clear) && !this.tree.leadsAstray(clear)) {
       const begins = [...names].filter((one) => /\/(Packages(\.[gx]z)?|Release)$/.test(one));
-      if (begins.some((one) => this.#begins(one))) this.#want([release], 'missing');
+      if (begins.some((one) => this.#begins(one))) this.miss(release);
     }
   }
 
   /** Asks gpgv(1), unless the files are right, or signatures do not count. */
   async #isSigned(...names: string[]): Promise<boolean> {
-    const { isSigned } = this.#how;
+    const { isSigned } = this.how;
     if (!isSigned) return true;
-    const files = names.map((name) => this.#tree.entry(name));
+    const files = names.map((name) => this.tree.entry(name));
     if (!files.every((file) => typeof file === 'object')) return false;
-    return await isSignedBy(this.#upstream.keyring, files);
+    return await isSignedBy(this.upstream.keyring, files);
   }
 
   judgeStatements(): void {
-    const all = this.#upstream.states.flatMap(({ statements }) => statements);
+    const all = this.upstream.states.flatMap(({ statements }) => statements);
     const speakers = new Set(all.map(({ by }) => by));
     const tops = [...speakers].filter(isTop);
     const heard = new Set<string>();
     let isAnyTopUnreliable = false;
     for (const top of tops) {
-      const isSum = this.#upstream.kind === 'sha256sums';
-      if (!this.#tree.isFile(top) || (isSum && this.#tree.isLink(top))) continue;
-      const [state] = this.#statesOf(top);
+      const isSum = this.upstream.kind === 'sha256sums';
+      if (!this.tree.isFile(top) || (isSum && this.tree.isLink(top))) continue;
+      const [state] = this.statesOf(top);
       if (state === undefined) {
         this.unreliable.add(top);
         isAnyTopUnreliable = true;
@@ -141,11 +117,11 @@ class Judge implements Judgement {
     const others = [...speakers].filter((name) => !isTop(name));
     for (const plain of new Set(others.map(plainOf))) {
       const forms = others.filter((name) => plainOf(name) === plain);
-      const there = forms.filter((name) => this.#tree.isFile(name));
+      const there = forms.filter((name) => this.tree.isFile(name));
       const isHeard = there.some((name) => heard.has(name));
       if (there.length === 0 || !(isHeard || isAnyTopUnreliable)) continue;
-      const common = this.#upstream.states.find((state) =>
-        there.every((name) => this.#statesOf(name).includes(state)),
+      const common = this.upstream.states.find((state) =>
+        there.every((name) => this.statesOf(name).includes(state)),
       );
       if (common === undefined || !isHeard) for (const name of there) this.unreliable.add(name);
       else
@@ -162,12 +138,12 @@ class Judge implements Judgement {
         continue;
       }
       const forms = statements.filter((one) => one.plain === plain && one.form === undefined);
-      const there = forms.filter((one) => this.#tree.entry(one.about) !== 'missing');
+      const there = forms.filter((one) => this.tree.entry(one.about) !== 'missing');
       if (form !== undefined) {
         const isAsked = there.length === 1 || form !== plain;
         const place = dirname(about);
-        const isKept = this.#tree.has(place) || this.#base?.has(place) === true;
-        if (isAsked && isKept && this.#tree.entry(form) !== 'missing') this.#judgeStatement(said);
+        const isKept = this.tree.has(place) || this.base?.has(place) === true;
+        if (isAsked && isKept && this.tree.entry(form) !== 'missing') this.#judgeStatement(said);
       } else if (there.length === 0) this.#judgeAbsent(plain, forms);
       else if (there.includes(said)) this.#judgeStatement(said);
     }
@@ -175,24 +151,24 @@ class Judge implements Judgement {
 
   /** An index that is not there in any of its forms. */
   #judgeAbsent(plain: string, forms: readonly Statement[]): void {
-    if (this.#how.chosen === undefined) return;
+    if (this.how.chosen === undefined) return;
     const names = forms.map(({ about }) => about);
-    const isInBase = names.some((name) => this.#base?.has(name));
+    const isInBase = names.some((name) => this.base?.has(name));
     const isBesideOthers =
-      /\/(Packages|Sources)$/.test(plain) && this.#tree.has(posix.dirname(plain));
-    const isChosen = names.every((name) => this.#how.chosen?.has(name));
+      /\/(Packages|Sources)$/.test(plain) && this.tree.has(posix.dirname(plain));
+    const isChosen = names.every((name) => this.how.chosen?.has(name));
     if ((isInBase || isBesideOthers) && isChosen) this.#want(names, 'missing');
   }
 
   #judgeStatement({ about, size, sum, depth }: Statement): void {
-    const entry = this.#tree.entry(about);
+    const entry = this.tree.entry(about);
     if (entry === 'missing') {
-      const isKnown = size !== null || !this.#how.isChosenBySize;
-      if (this.#how.chosen === undefined || (isKnown && this.#how.chosen.has(about)))
+      const isKnown = size !== null || !this.how.isChosenBySize;
+      if (this.how.chosen === undefined || (isKnown && this.how.chosen.has(about)))
         this.#want([about], 'missing');
     } else if (entry === 'not-regular') this.#want([about], 'not-regular');
     else if (size !== null && entry.size !== size) this.#want([about], 'size');
-    else if (`sha256:${entry.sha256}` !== sum && (depth === 'always' || this.#how.content))
+    else if (`sha256:${entry.sha256}` !== sum && (depth === 'always' || this.how.content))
       this.#want([about], 'hash');
   }
 }

@@ -1,9 +1,10 @@
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join, posix } from 'node:path';
-import { ANY, type Circumstances, isSignedBy, type Judgement, Wants } from './circumstances.ts';
+import { ANY, type Circumstances, isSignedBy, type Judgement } from './circumstances.ts';
 import { type Statement, statementsIn, sumLike } from './statements.ts';
+import { TreeJudge } from './tree-judge.ts';
 import { TreeState } from './tree-state.ts';
-import type { State, Upstream } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
 
 /**
  * Judges a damaged tree by all of its lists, none of which is named by another with its checksum: what one that is
@@ -19,69 +20,46 @@ export async function judgeLists(
   return judge;
 }
 
-class ListJudge implements Judgement {
-  readonly unreliable = new Set<string>();
-  readonly #wants = new Wants();
+class ListJudge extends TreeJudge {
   /** Lists that Python cannot read. */
   readonly #unread = new Set<string>();
-  readonly #upstream: Upstream;
-  readonly #tree: TreeState;
-  readonly #base: TreeState | undefined;
-  readonly #how: Circumstances;
-
-  constructor(upstream: Upstream, tree: TreeState, how: Circumstances) {
-    this.#upstream = upstream;
-    this.#tree = tree;
-    this.#how = how;
-    this.#base = how.base === undefined ? undefined : new TreeState(how.base);
-  }
-
-  get wanted() {
-    return this.#wants.all;
-  }
 
   async judge(): Promise<void> {
-    const all = this.#upstream.states.flatMap(({ statements }) => statements);
+    const all = this.upstream.states.flatMap(({ statements }) => statements);
     const lists = [...new Set(all.map(({ by }) => by))].sort();
-    const there = lists.filter((name) => this.#tree.isFile(name));
+    const there = lists.filter((name) => this.tree.isFile(name));
     const known = there.flatMap((name) => {
-      const [state] = this.#statesOf(name);
+      const [state] = this.statesOf(name);
       if (state === undefined) this.unreliable.add(name);
       return state?.statements.filter(({ by }) => by === name) ?? [];
     });
-    const read = await statementsIn(this.#tree.tree, [...this.unreliable]);
+    const read = await statementsIn(this.tree.tree, [...this.unreliable]);
     for (const said of read) if ('fault' in said) this.#unread.add(said.by);
     for (const name of this.#unread)
-      if (this.#isCertain(name, there)) this.#wants.add(this.#namesOf(name, lists), ...ANY);
+      if (this.#isCertain(name, there)) this.wants.add(this.#namesOf(name, lists), ...ANY);
     const statements = [...known, ...read].filter((said): said is Statement => 'about' in said);
     for (const said of statements) await this.#judgeStatement(said, there);
-    const { kind, keyring } = this.#upstream;
+    this.judgeHeads();
+    const { kind, keyring } = this.upstream;
     for (const name of lists)
-      if ((kind === 'alpine' || name.endsWith('-db.json')) && this.#tree.leadsAstray(name))
-        this.#wants.add([name], 'not-regular');
+      if ((kind === 'alpine' || name.endsWith('-db.json')) && this.tree.leadsAstray(name))
+        this.wants.add([name], 'not-regular');
     if (kind === 'arch') {
       for (const name of lists) this.#judgeLost(name);
       const speakers = new Set(statements.map(({ by }) => by));
       await this.#judgeDatabaseSignatures([...speakers].sort());
     }
-    for (const name of kind === 'alpine' && this.#how.isSigned ? there : []) {
-      const entry = this.#tree.entry(name);
+    for (const name of kind === 'alpine' && this.how.isSigned ? there : []) {
+      const entry = this.tree.entry(name);
       if (typeof entry === 'object' && !(await isSignedBy(keyring, [entry])))
-        this.#wants.add([name], ...ANY);
+        this.wants.add([name], ...ANY);
     }
-  }
-
-  /** The states in which a file was as it is now. */
-  #statesOf(name: string): State[] {
-    const entry = this.#tree.entry(name);
-    if (typeof entry === 'string') return [];
-    return this.#upstream.states.filter(({ files }) => files.get(name) === entry.sha256);
   }
 
   /** All names of a list, of which some may be links to it. */
   #namesOf(name: string, lists: readonly string[]): string[] {
     const pathOf = (one: string) => {
-      const entry = this.#tree.entry(one);
+      const entry = this.tree.entry(one);
       return typeof entry === 'object' ? entry.path : undefined;
     };
     return lists.filter((one) => pathOf(one) === pathOf(name));
@@ -89,11 +67,11 @@ class ListJudge implements Judgement {
 
   /** Whether nothing but a list can have been what cannot be read. */
   #isCertain(name: string, there: readonly string[]): boolean {
-    const { kind } = this.#upstream;
+    const { kind } = this.upstream;
     if (kind === 'alpine') return true;
     if (kind === 'arch') {
       const database = name.replace(/\.(db|files)(\..*)?$/, '.db');
-      return this.#hasPackages(name) && (/\.db/.test(name) || this.#tree.isFile(database));
+      return this.#hasPackages(name) && (/\.db/.test(name) || this.tree.isFile(database));
     }
     if (kind === 'npm') return name.endsWith('-db.json') || this.#hasTarballs(name);
     // The list at the top of a tree may be another page of its site.
@@ -103,7 +81,7 @@ class ListJudge implements Judgement {
   }
 
   #hasPackages(name: string): boolean {
-    const directory = join(this.#tree.tree, posix.dirname(name));
+    const directory = join(this.tree.tree, posix.dirname(name));
     return readdirSync(directory).some((one) => /\.pkg\.tar(\.\w+)?$/.test(one));
   }
 
@@ -111,27 +89,27 @@ class ListJudge implements Judgement {
     const directory = posix.dirname(name);
     return [directory, posix.join(directory, '-')].some(
       (one) =>
-        this.#tree.has(one) &&
-        readdirSync(join(this.#tree.tree, one)).some((file) => file.endsWith('.tgz')),
+        this.tree.has(one) &&
+        readdirSync(join(this.tree.tree, one)).some((file) => file.endsWith('.tgz')),
     );
   }
 
   async #judgeStatement(said: Statement, there: readonly string[]): Promise<void> {
     const { about, size, sum, depth, others = [], place, optional } = said;
-    if (depth === 'signed' && !this.#how.isSigned) return;
-    if (others.some((name) => this.#tree.isFile(name))) return;
-    if (place && !this.#tree.has(place) && !this.#base?.has(place)) return;
-    const entry = this.#tree.entry(about);
+    if (depth === 'signed' && !this.how.isSigned) return;
+    if (others.some((name) => this.tree.isFile(name))) return;
+    if (place && !this.tree.has(place) && !this.base?.has(place)) return;
+    const entry = this.tree.entry(about);
     if (entry === 'missing') {
       if (optional || !this.#isMissed(said, there)) return;
-      const isKnown = size !== null || !this.#how.isChosenBySize;
-      if (this.#how.chosen === undefined || (isKnown && this.#how.chosen.has(about)))
-        this.#wants.add([about], 'missing');
-    } else if (entry === 'not-regular') this.#wants.add([about], 'not-regular');
-    else if (size !== null && entry.size !== size) this.#wants.add([about], 'size');
-    else if (sum !== null && (depth === 'always' || this.#how.content)) {
+      const isKnown = size !== null || !this.how.isChosenBySize;
+      if (this.how.chosen === undefined || (isKnown && this.how.chosen.has(about)))
+        this.wants.add([about], 'missing');
+    } else if (entry === 'not-regular') this.wants.add([about], 'not-regular');
+    else if (size !== null && entry.size !== size) this.wants.add([about], 'size');
+    else if (sum !== null && (depth === 'always' || this.how.content)) {
       const right = await sumLike(sum, entry);
-      if (right !== sum) this.#wants.add([about], 'hash');
+      if (right !== sum) this.wants.add([about], 'hash');
     }
   }
 
@@ -140,51 +118,40 @@ class ListJudge implements Judgement {
     if (!about.includes('/-/')) return true;
     const tarballs = (name: string) => posix.join(posix.dirname(name), '-');
     return (
-      there.some((name) => !this.#unread.has(name) && this.#tree.has(tarballs(name))) ||
-      this.#base?.has(tarballs(by)) === true
+      there.some((name) => !this.#unread.has(name) && this.tree.has(tarballs(name))) ||
+      this.base?.has(tarballs(by)) === true
     );
   }
 
   /** Looks for databases that are lost, but for links to them and signatures of them. */
   #judgeLost(name: string): void {
     if (!this.#hasPackages(name)) return;
-    if (this.#tree.isLink(name) && !this.#tree.isFile(name)) {
-      const target = readlinkSync(join(this.#tree.tree, name));
+    if (this.tree.isLink(name) && !this.tree.isFile(name)) {
+      const target = readlinkSync(join(this.tree.tree, name));
       const there = posix.join(posix.dirname(name), target);
-      this.#miss(there.startsWith('..') ? name : there);
+      this.miss(there.startsWith('..') ? name : there);
     }
     const signature = `${name}.sig`;
     // Those of a list of files alone are not looked for.
-    if (signature.endsWith('.files.sig') || !this.#tree.has(signature)) return;
-    const isDirectory = lstatSync(join(this.#tree.tree, signature)).isDirectory();
-    if (!isDirectory) this.#miss(name);
-  }
-
-  /** Wants what is not there to be found, unless it was left out on purpose. */
-  #miss(name: string): void {
-    const { chosen, isChosenBySize } = this.#how;
-    const isKnown = this.#upstream.states.some(({ files }) => files.has(name));
-    const isLeftOut = chosen !== undefined && isKnown && !chosen.has(name);
-    const entry = this.#tree.entry(name);
-    if (entry === 'not-regular') this.#wants.add([name], entry);
-    else if (entry === 'missing' && !isLeftOut && !(chosen && isChosenBySize))
-      this.#wants.add([name], entry);
+    if (signature.endsWith('.files.sig') || !this.tree.has(signature)) return;
+    const isDirectory = lstatSync(join(this.tree.tree, signature)).isDirectory();
+    if (!isDirectory) this.miss(name);
   }
 
   /** A database need not be signed, unless that which readers have is. */
   async #judgeDatabaseSignatures(databases: readonly string[]): Promise<void> {
-    if (!this.#how.isSigned) return;
+    if (!this.how.isSigned) return;
     const judged = new Set<string>();
     for (const name of databases) {
-      const [entry, signature] = [name, `${name}.sig`].map((one) => this.#tree.entry(one));
+      const [entry, signature] = [name, `${name}.sig`].map((one) => this.tree.entry(one));
       if (typeof entry !== 'object' || judged.has(entry.path)) continue;
       judged.add(entry.path);
       const isRight =
         signature === 'missing'
-          ? this.#base?.has(`${name}.sig`) !== true
+          ? this.base?.has(`${name}.sig`) !== true
           : typeof signature === 'object' &&
-            (await isSignedBy(this.#upstream.keyring, [signature, entry]));
-      if (!isRight) this.#wants.add([name], 'signature');
+            (await isSignedBy(this.upstream.keyring, [signature, entry]));
+      if (!isRight) this.wants.add([name], 'signature');
     }
   }
 }
