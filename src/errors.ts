@@ -96,6 +96,8 @@ interface DetailsByCode {
     }[];
     /** All that was found. */
     count?: number;
+    /** The tree was right until the hook before its publication changed it. */
+    isOfHook?: true;
     /** What was found says nothing of the source: a command took too long, or a hook has changed the tree. */
     isOfSource?: false;
   };

@@ -58,6 +58,10 @@ export interface Failure {
   message: string;
   /** What checks have found; the first few. */
   findings: readonly FindingRecord[];
+  /** How much more they have found. */
+  unlisted: number;
+  /** The tree was right until a hook changed it. */
+  isOfHook: boolean;
   /** Where the log is, and the last lines of it; null lines if only the owner may read them. */
   log: { path: string; lines: readonly string[] | null } | null;
 }
@@ -153,12 +157,20 @@ function graceOf(
   );
 }
 
-function failureOf(
-  layout: Layout,
-  { at, id, code, message, findings = [] }: Extract<HistoryEntry, { event: 'failed' }>,
-): Failure {
+function failureOf(layout: Layout, failed: Extract<HistoryEntry, { event: 'failed' }>): Failure {
+  const {
+    at,
+    id,
+    code,
+    message,
+    findings = [],
+    count = findings.length,
+    isOfHook = false,
+  } = failed;
   const exitCode = Object.hasOwn(EXIT_CODES, code) ? EXIT_CODES[code as ErrorCode] : null;
-  return { at, id, code, exitCode, message, findings, log: logOf(layout.log(id)) };
+  const unlisted = count - findings.length;
+  const found = { findings, unlisted, isOfHook };
+  return { at, id, code, exitCode, message, ...found, log: logOf(layout.log(id)) };
 }
 
 /** As much of its end as people read. */

@@ -4,7 +4,7 @@ import { type CheckReport, checkTree } from '../checks/check-tree.ts';
 import { describeCounts, describeFinding } from '../checks/finding.ts';
 import { selectionOf } from '../checks/selected.ts';
 import { recordVerified, verifiedIn } from '../checks/verified.ts';
-import { AFTER_HOOK, wayOut } from '../checks/way-out.ts';
+import { wayOut } from '../checks/way-out.ts';
 import { hasCode, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { SyncFigures } from '../mirror/history/history.ts';
 import type { FindingRecord } from '../mirror/history/history-line.ts';
@@ -125,7 +125,7 @@ function refuse(
     : `${count} findings (${describeCounts(counts)}), the first: ${shown.join('')}`;
   const isOfCommand = counts.kinds.every(({ kind }) => kind === 'command');
   const what =
-    (isOfHook ? AFTER_HOOK : '') +
+    (isOfHook ? 'after the hook before-publish, ' : '') +
     (isOfCommand
       ? `the command of the check says no: ${found}`
       : `the new tree is not what it says of itself: ${found}`);
@@ -136,7 +136,7 @@ function refuse(
   const out = isOfHook
     ? `Mend the hook: the tree was right before it.${hooks.placeOf('before-publish')} To go on without any hook: --no-hooks`
     : wayOut(
-        counts.kinds.map(({ kind }) => kind),
+        { kinds: counts.kinds.map(({ kind }) => kind), first: findings[0] },
         quoteForSh(policy.check.keyring),
       );
   const isOfSource = !isOfHook && !(isOfCommand && tookTooLong);
@@ -144,7 +144,11 @@ function refuse(
   const isInPlace = settings.mode === 'in-place';
   throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
     hint: `${out}. To see what was found: mirrorlatch explain ${root}`,
-    details: { findings, count, ...(isOfSource ? {} : { isOfSource }) },
+    details: {
+      ...{ findings, count },
+      ...(isOfSource ? {} : { isOfSource }),
+      ...(isOfHook ? { isOfHook } : {}),
+    },
   });
 }
 

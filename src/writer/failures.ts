@@ -1,10 +1,10 @@
 import { asMirrorlatchError, hasCode, type MirrorlatchError } from '../errors.ts';
 import { appendHistory, readHistory } from '../mirror/history/history.ts';
 import { indexOf } from '../mirror/history/history-index.ts';
-import type { FindingRecord, HistoryEntry } from '../mirror/history/history-line.ts';
+import type { CheckFailure, HistoryEntry } from '../mirror/history/history-line.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { recordsOf } from './checking.ts';
-import type { WantedName } from './publishing.ts';
+import type { WantedName } from './making.ts';
 import type { Writer } from './writer.ts';
 
 /**
@@ -38,9 +38,15 @@ export function recordFailure(
   }
 }
 
-function findingsOf(error: MirrorlatchError): { findings?: FindingRecord[] } {
-  const findings = hasCode(error, 'CHECK_FAILED') ? error.details.findings : undefined;
-  return findings === undefined ? {} : { findings: recordsOf(findings) };
+function findingsOf(error: MirrorlatchError): CheckFailure {
+  if (!hasCode(error, 'CHECK_FAILED') || error.details.findings === undefined) return {};
+  const { count = 0, isOfHook } = error.details;
+  const findings = recordsOf(error.details.findings);
+  return {
+    findings,
+    ...(count > findings.length ? { count } : {}),
+    ...(isOfHook ? { isOfHook } : {}),
+  };
 }
 
 /** Records that the making of a snapshot failed before the work had begun. */

@@ -1,9 +1,20 @@
 import { asMirrorlatchError, hasCode } from '../errors.ts';
+import type { ChangedName } from '../mirror/changes.ts';
 import { readHistory, verificationOf } from '../mirror/history/history.ts';
+import { LIVE } from '../mirror/layout.ts';
 import { foldRecords } from '../mirror/sums/fold-records.ts';
+import type { ReceivedSums } from '../mirror/sums/received.ts';
 import { recordGone } from '../mirror/sums/record-gone.ts';
 import { forgetRecords, recordTree, type TreeOrigin } from '../mirror/sums/record-tree.ts';
 import type { Writer } from './writer.ts';
+
+/** What is known of how a tree was made. */
+export interface MadeTree {
+  /** All names in which it may differ from what is current; undefined if they are not known. */
+  changed?: { names: () => Iterable<ChangedName> } | undefined;
+  /** What rsync has transferred to make it. */
+  received?: ReceivedSums | undefined;
+}
 
 /**
  * Records what a tree is, before it is published, so that `verify` can say later whether it is so still. A
@@ -13,11 +24,11 @@ export async function recordContent(
   writer: Writer,
   id: string,
   tree: string,
-  origin: TreeOrigin,
+  made: MadeTree,
 ): Promise<void> {
   const { layout, lock, inherit, signal } = writer;
   try {
-    await recordTree(layout, id, tree, origin, { inherit, signal });
+    await recordTree(layout, id, tree, originOf(writer, id, made), { inherit, signal });
   } catch (error) {
     lock.assertHeld();
     signal.throwIfAborted();
@@ -26,6 +37,31 @@ export async function recordContent(
     const what = `what ${id} is was not recorded, so verify knows nothing of it`;
     writer.onEvent({ kind: 'problem', message: `${what}: ${message}` });
   }
+}
+
+/** What is known of how a tree was made, unless a hook has changed it. */
+function originOf(
+  { isAltered, before }: Writer,
+  id: string,
+  { changed, received }: MadeTree,
+): TreeOrigin {
+  const names = isAltered
+    ? undefined
+    : changed && { [Symbol.iterator]: () => changed.names()[Symbol.iterator]() };
+  return { received, changed: names, base: id !== LIVE ? before : names && LIVE };
+}
+
+/**
+ * Records what a tree is that was made whole, and is not published. The next sync goes on from that, and would know
+ * nothing of the content of what it does not transfer itself.
+ */
+export async function recordUnpublished(
+  writer: Writer,
+  id: string,
+  tree: string,
+  made: MadeTree,
+): Promise<void> {
+  if (writer.lock.isHeld && !writer.signal.aborted) await recordContent(writer, id, tree, made);
 }
 
 /**

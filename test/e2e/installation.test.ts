@@ -1,10 +1,13 @@
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { forDownloads } from '../support/certificates.ts';
 import { project } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+
+// npm installs all that the build needs, beside whatever else keeps the machine busy.
+vi.setConfig({ testTimeout: 600_000 });
 
 const { version } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'));
 

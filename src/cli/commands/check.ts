@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
-import { describeCounts, MOST_FINDINGS } from '../../checks/finding.ts';
+import { describeCounts, MOST_FINDINGS, OF_CONTENT } from '../../checks/finding.ts';
 import { EXIT_CODES } from '../../errors.ts';
+import { LIVE } from '../../mirror/layout.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { CheckResult } from '../../operations/check.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { unlessInterrupted } from '../interrupt.ts';
@@ -49,7 +51,7 @@ export function addCheck(program: Command, context: CommandContext): void {
       const result = await unlessInterrupted(checking, signal, context.setExitCode);
       if (result === undefined) return;
       if (flags.json) printJson(result);
-      else printResult(result);
+      else printResult(result, path);
       if (!result.isRight) context.setExitCode(EXIT_CODES.CHECK_FAILED);
       else if (isNothing(result)) context.setExitCode(EXIT_CODES.UNAVAILABLE);
     });
@@ -68,8 +70,9 @@ function isNothing({ kinds, asked }: CheckResult): boolean {
   return kinds.length === 0 && !asked;
 }
 
-function printResult(result: CheckResult): void {
-  const { tree, isRight, kinds, files, read, leftOut, findings, count, counts, notes } = result;
+/** @param path as the user named the mirror. */
+function printResult(result: CheckResult, path: string): void {
+  const { tree, id, isRight, kinds, files, read, leftOut, findings, count, counts, notes } = result;
   if (findings.length > 0) {
     if (count > FEW) printCounts(counts);
     printTable(
@@ -92,4 +95,8 @@ function printResult(result: CheckResult): void {
     ...(leftOut > 0 ? [`${showFiles(leftOut)} left out on purpose`] : []),
   ];
   printLine(tree, isRight ? good('right:') : bad('wrong:'), parts.join('; '));
+  if (id === null || isRight || !counts.kinds.some(({ kind }) => OF_CONTENT.includes(kind))) return;
+  const words = id === LIVE ? [path] : [path, id];
+  const command = `mirrorlatch verify ${words.map(quoteForSh).join(' ')} --bitrot`;
+  printLine(`To see whether it was so when it was published: ${command}`);
 }

@@ -1,5 +1,5 @@
 import { describeFinding } from '../../checks/finding.ts';
-import { AFTER_HOOK, wayOut } from '../../checks/way-out.ts';
+import { wayOut } from '../../checks/way-out.ts';
 import { showDuration } from '../../config/values.ts';
 import { NOTHING_PUBLISHED } from '../../errors.ts';
 import { describeHold } from '../../mirror/settings/settings.ts';
@@ -21,7 +21,7 @@ import { type Answer, answer } from './answer.ts';
  */
 export function failureAnswer({ status, failure, remains }: Facts, isFilled = false): Answer[] {
   if (failure === null) return [];
-  const { at, code, exitCode, message, findings } = failure;
+  const { at, code, exitCode, message, findings, unlisted, isOfHook } = failure;
   // What a hook or a check said, its message has; rsync had no part in that.
   const isOwn = code === 'HOOK_FAILED' || code === 'CHECK_FAILED';
   const log = isOwn ? undefined : failure.log;
@@ -39,6 +39,10 @@ export function failureAnswer({ status, failure, remains }: Facts, isFilled = fa
         : remains.length > 0
           ? `It left something: ${remains[0]}`
           : 'It left nothing that the next one has to finish';
+  const found = [
+    ...findings.map(describeFinding),
+    ...(unlisted > 0 ? [`and ${unlisted} more`] : []),
+  ];
   return [
     answer(
       'Why did the last sync fail?',
@@ -53,8 +57,8 @@ export function failureAnswer({ status, failure, remains }: Facts, isFilled = fa
           ? []
           : ['Nothing of it was published']),
         left,
-        ...(code === 'CHECK_FAILED' && !message.startsWith(AFTER_HOOK)
-          ? [wayOut(findings.map(({ kind }) => kind))]
+        ...(code === 'CHECK_FAILED' && !isOfHook
+          ? [wayOut({ kinds: findings.map(({ kind }) => kind), first: findings[0] })]
           : []),
         ...(isShrink(code)
           ? [`if that is right, publish it with: mirrorlatch sync ${root} --allow-shrink`]
@@ -62,7 +66,7 @@ export function failureAnswer({ status, failure, remains }: Facts, isFilled = fa
       ],
       // What rsync said there is how much it would have transferred.
       {
-        quoted: isShrink(code) ? [] : (log?.lines ?? findings.map(describeFinding)),
+        quoted: isShrink(code) ? [] : (log?.lines ?? found),
         command: wayOutOf(failure, status, isFilled),
       },
     ),

@@ -11,14 +11,7 @@ export type HistoryEntry =
       isUnchecked?: boolean;
     } & Stamp &
       Partial<LookFigures>)
-  | ({
-      event: 'failed';
-      id: string;
-      code: string;
-      message: string;
-      /** What checks have found; the first few. */
-      findings?: FindingRecord[];
-    } & Stamp)
+  | ({ event: 'failed'; id: string; code: string; message: string } & CheckFailure & Stamp)
   | ({ event: 'pruned'; id: string } & Stamp)
   /** No rule keeps it, but it could not be removed. */
   | ({ event: 'prune-failed'; id: string; message: string } & Stamp)
@@ -40,6 +33,16 @@ export type HistoryEntry =
       previous: string;
       after?: string | null;
     } & Stamp);
+
+/** What a check has refused a tree for. */
+export interface CheckFailure {
+  /** The first few. */
+  findings?: FindingRecord[];
+  /** How many there are in all, if that is more. */
+  count?: number;
+  /** The tree was right until the hook before the publication changed it. */
+  isOfHook?: boolean;
+}
 
 /** What moves a channel. `recovery`: it was found moved, and nobody knows by what. */
 export const MOVERS = ['promote', 'rollback', 'rule', 'recovery'] as const;
@@ -236,6 +239,8 @@ const HISTORY_LINES = new Map<unknown, Check>(
       code: isText,
       message: isText,
       findings: optional(listOf(shape(finding))),
+      count: optional(isNumber),
+      isOfHook: optional(isFlag),
     }),
     pruned: shape({ ...stamp, id: isText }),
     'prune-failed': shape({ ...stamp, id: isText, message: isText }),

@@ -13,8 +13,10 @@ import { treeSizes } from '../../mirror/trees/tree-size.ts';
 import { isTemporary } from '../../rsync/temporary-names.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
+import { confirmCurrent } from '../../writer/confirming.ts';
+import { figuresOf } from '../../writer/figures.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
-import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
+import { publishLive } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { commandFailed, emptyTree, runLocked } from './command.ts';
 import {

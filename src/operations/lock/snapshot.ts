@@ -9,8 +9,10 @@ import {
 import { stagedCommandTree } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/trees/tree-comparison.ts';
 import { programName } from '../../system/foreground.ts';
+import { confirmCurrent } from '../../writer/confirming.ts';
+import { figuresOf } from '../../writer/figures.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
-import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';
+import { publishNew } from '../../writer/publishing.ts';
 import { makingRoom } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { commandFailed, emptyTree, runLocked } from './command.ts';

@@ -16,6 +16,7 @@ import { execa, execaSync } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { runCheck, wrong } from '../../support/checked.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
+import { rot } from '../../support/flip-bit.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { runForJson, runProgram, startProgram, transcript } from '../../support/program.ts';
 import { project } from '../../support/project.ts';
@@ -56,10 +57,9 @@ test('what its own list says is wrong is not published, and everybody is told', 
   ).toHaveLength(1);
   // What had come is kept, and the next sync is whole.
   mirror.change(summedFiles('third'));
-  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
-  expect(mirror.history().at(-1)).toMatchObject({
-    checked: { kinds: ['sha256sums'], files: 2, findings: 0 },
-  });
+  const checked = { kinds: ['sha256sums'], files: 2, findings: 0 };
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published', checked });
+  expect(mirror.history().at(-1)).toMatchObject({ checked });
 });
 
 test('what its source mends comes again, also where neither size nor time says so', async () => {
@@ -186,7 +186,7 @@ test('a kind that is wanted has to be there', async () => {
   const mirror = smallMirror();
   const words = ['sync', mirror.source, mirror.root, '--check', 'apt', '--retries', '0'];
   const result = await runProgram(words);
-  expectFailure(result, 65, /a Release or InRelease/);
+  expectFailure(result, 65, /a Release or InRelease/, /If it never has any, take that kind out/);
   expect(mirror.snapshots()).toEqual([]);
 });
 
@@ -438,6 +438,19 @@ test('a sync goes on although an upgrade replaces the program meanwhile', async 
   expect(result.exitCode, result.all).toBe(0);
   expect(mirror.history().at(-1)).toMatchObject({ event: 'published', checked: { findings: 0 } });
   expect(existsSync(join(copy, 'old'))).toBe(true);
+});
+
+test('a check of a snapshot that is wrong leads to the command which tells by whom', async () => {
+  const mirror = await checkedMirror();
+  rot(join(mirror.root, 'current/images/a.iso'));
+  const result = await runProgram(['check', mirror.root]);
+  expect(result.exitCode, transcript(result)).toBe(65);
+  const [, ...words] =
+    /: mirrorlatch (verify) (\S+) (right) (--bitrot)$/m.exec(result.stdout) ?? [];
+  expect(words.slice(1)).toEqual([mirror.root, 'right', '--bitrot']);
+  const verified = await runProgram(words);
+  expect(verified.exitCode, transcript(verified)).toBe(65);
+  expect(verified.stdout).toMatch(/images\/a\.iso/);
 });
 
 test('a directory is checked without a mirror', async () => {

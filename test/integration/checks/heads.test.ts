@@ -168,14 +168,14 @@ test.each<[what: string, change: Record<string, string | null>, found: RegExp]>(
   [
     'what a document of npm says',
     { 'left/index.json': '{}' },
-    /left\/index\.json: what begins no repository any more/,
+    /left\/index\.json: it begins no repository any more/,
   ],
   [
     'what a document of npm is',
     { 'left/index.json': '<html>', 'left/-/left-1.0.0.tgz': null },
     /left\/index\.json: /,
   ],
-  ['a flat archive', { 'flat/Release': '<html>' }, /flat\/Release: what begins no repository/],
+  ['a flat archive', { 'flat/Release': '<html>' }, /flat\/Release: it begins no repository/],
   [
     'the index of Python packages',
     { 'simple/index.v1_json': null },
@@ -184,12 +184,12 @@ test.each<[what: string, change: Record<string, string | null>, found: RegExp]>(
   [
     'all lines of a list',
     { 'images/SHA256SUMS': '' },
-    /SHA256SUMS: what begins no repository any more/,
+    /SHA256SUMS: it lists no checksums any more/,
   ],
   [
     'a list, for a page of an error',
     { 'images/SHA256SUMS': '<h1>503 Service Unavailable</h1>\n' },
-    /SHA256SUMS: what begins no repository any more/,
+    /SHA256SUMS: it lists no checksums any more/,
   ],
 ])('%s is not lost without a word, in place either', async (_, change, found) => {
   const good = {

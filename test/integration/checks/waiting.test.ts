@@ -130,6 +130,8 @@ test('all that was wrong comes again, however much it was', async () => {
     65,
     /150 findings \(150 hash; 150 in many\), the first: many/,
   );
+  const explained = await runProgram(['explain', mirror.root]);
+  expect(explained.stdout).toMatch(/^ {3}many\/\S+: sha256 .*\n {3}and 130 more$/ms);
   changeUnseen(mirror, right);
   expect(await runForJson(sync)).toMatchObject({ outcome: 'published' });
   expect(existsSync(mirror.state('staging/.wrong'))).toBe(false);

@@ -343,6 +343,8 @@ test('a sync that the shrink guard refused names what it would delete, and how t
     exitCode: 65,
     message: 'the source has shrunk',
     findings: [],
+    unlisted: 0,
+    isOfHook: false,
     log: { path: '/log', lines: ['total size is 400000  speedup is 843.88 (DRY RUN)'] },
   };
   expect(answerTo('Why did the last sync fail', factsWith({}, { failure }))).toMatchObject({
@@ -360,6 +362,8 @@ test('what a check has refused is filled again by what fills the mirror', () => 
     exitCode: 65,
     message: 'the new tree is not what it says of itself',
     findings: [],
+    unlisted: 0,
+    isOfHook: false,
     log: null,
   };
   const commandOf = (more: Partial<MirrorStatus>, isFilled: boolean) =>
