@@ -58,7 +58,12 @@ export class Heads {
       const count = this.#counts.get(head.kind) ?? 0;
       if (session.files.isThere(head.name)) {
         if (count < MOST_HEADS && !session.findings.blames(head.name))
-          session.malformed(head.name, 'what begins no repository any more');
+          session.malformed(
+            head.name,
+            head.kind === OF_FILES
+              ? 'it lists no checksums any more'
+              : 'it begins no repository any more',
+          );
         continue;
       }
       if (head.kind === OF_FILES) continue;

@@ -48,7 +48,7 @@ async function readList(list: string, session: Session): Promise<void> {
   if (count > 0 && unread !== undefined)
     session.malformed(list, `the line ${JSON.stringify(unread.slice(0, 80))}`);
   if (count > 0) session.heads.add('sha256sums', list);
-  else session.notes.add(`${list} lists no checksums`);
+  else if (!session.heads.has('sha256sums', list)) session.notes.add(`${list} lists no checksums`);
 }
 
 /** `HEX  NAME`, `HEX *NAME`, `\HEX  NAME` with escapes, `SHA256 (NAME) = HEX`, or a sum alone. */
