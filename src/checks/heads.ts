@@ -55,21 +55,31 @@ export class Heads {
   miss(session: Session): void {
     for (const head of this.#before.values()) {
       if (this.#found.has(placeOf(head))) continue;
-      const count = this.#counts.get(head.kind) ?? 0;
-      if (session.files.isThere(head.name)) {
-        if (count < MOST_HEADS && !session.findings.blames(head.name))
-          session.malformed(
-            head.name,
-            head.kind === OF_FILES
-              ? 'it lists no checksums any more'
-              : 'it begins no repository any more',
-          );
-        continue;
-      }
-      if (head.kind === OF_FILES) continue;
-      const directory = bytePath(session.options.tree, posix.dirname(head.name));
-      if (count === 0 || lstatIfThere(directory) !== undefined) session.miss(head.name);
+      if (head.kind === OF_FILES) this.#missList(head, session);
+      else this.#missRepository(head, session);
     }
+  }
+
+  #missList(head: Head, session: Session): void {
+    const entry = lstatIfThere(bytePath(session.options.tree, head.name));
+    // A symlink is no list: what it leads to is read where it lies.
+    if (entry?.isFile()) this.#blame(head, 'it lists no checksums any more', session);
+  }
+
+  #missRepository(head: Head, session: Session): void {
+    if (session.files.isThere(head.name)) {
+      this.#blame(head, 'it begins no repository any more', session);
+      return;
+    }
+    const isOnly = !this.#counts.has(head.kind);
+    const directory = bytePath(session.options.tree, posix.dirname(head.name));
+    if (isOnly || lstatIfThere(directory) !== undefined) session.miss(head.name);
+  }
+
+  /** Of very many, the last may begin one still. What is a finding already is none again. */
+  #blame({ kind, name }: Head, why: string, session: Session): void {
+    const isKnown = (this.#counts.get(kind) ?? 0) < MOST_HEADS;
+    if (isKnown && !session.findings.blames(name)) session.malformed(name, why);
   }
 }
 

@@ -4,7 +4,9 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -16,7 +18,7 @@ import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { nobody } from '../../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../../support/program.ts';
 import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
-import { summedFiles } from '../../support/summed-files.ts';
+import { checkedMirror, summedFiles } from '../../support/summed-files.ts';
 
 const inPlace = mirrorsInPlace();
 
@@ -207,10 +209,22 @@ test.each<[what: string, change: Record<string, string | null>, found: RegExp]>(
     await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
     expect((await syncOf(mirror)).exitCode).toBe(0);
     mirror.change(change);
-    expectFailure(await syncOf(mirror), 65, found);
+    const refused = await syncOf(mirror);
+    expectFailure(refused, 65, found);
+    expect(refused.stderr).not.toMatch(/lists no checksums(?! any more)/);
     mirror.change(good);
     expect((await syncOf(mirror)).exitCode).toBe(0);
   }
+});
+
+test('a list of checksums may become a symlink to another', async () => {
+  const mirror = await checkedMirror();
+  renameSync(
+    join(mirror.source, 'images/SHA256SUMS'),
+    join(mirror.source, 'images/SHA256SUMS.new'),
+  );
+  symlinkSync('SHA256SUMS.new', join(mirror.source, 'images/SHA256SUMS'));
+  expect(await mirror.sync('--allow-shrink')).toMatchObject({ outcome: 'published' });
 });
 
 test('a list of checksums may go, and a package of npm as a whole', async () => {

@@ -1,5 +1,6 @@
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join, posix } from 'node:path';
+import type { FindingKind } from '../../../src/checks/finding.ts';
 import { ANY, type Circumstances, isSignedBy, type Judgement } from './circumstances.ts';
 import { type Statement, statementsIn, sumLike } from './statements.ts';
 import { TreeJudge } from './tree-judge.ts';
@@ -75,7 +76,8 @@ class ListJudge extends TreeJudge {
     }
     if (kind === 'npm') return name.endsWith('-db.json') || this.#hasTarballs(name);
     // The list at the top of a tree may be another page of its site.
-    const isReliable = (one: string) => !this.unreliable.has(one) && one !== name;
+    const isReliable = (one: string) =>
+      this.tree.isFile(one) && !this.unreliable.has(one) && one !== name;
     if (/v1_/.test(name)) return true;
     return name.startsWith('simple/') ? there.some(isReliable) : isReliable('index.html');
   }
@@ -95,32 +97,40 @@ class ListJudge extends TreeJudge {
   }
 
   async #judgeStatement(said: Statement, there: readonly string[]): Promise<void> {
-    const { about, size, sum, depth, others = [], place, optional } = said;
+    const { by, about, size, sum, depth, others = [], place, optional } = said;
     if (depth === 'signed' && !this.how.isSigned) return;
     if (others.some((name) => this.tree.isFile(name))) return;
     if (place && !this.tree.has(place) && !this.base?.has(place)) return;
+    // What has never been said before may also be refused as such.
+    const want = (kind: FindingKind) =>
+      this.unreliable.has(by)
+        ? this.wants.add([about, by], kind, ...ANY)
+        : this.wants.add([about], kind);
     const entry = this.tree.entry(about);
     if (entry === 'missing') {
       if (optional || !this.#isMissed(said, there)) return;
       const isKnown = size !== null || !this.how.isChosenBySize;
-      if (this.how.chosen === undefined || (isKnown && this.how.chosen.has(about)))
-        this.wants.add([about], 'missing');
-    } else if (entry === 'not-regular') this.wants.add([about], 'not-regular');
-    else if (size !== null && entry.size !== size) this.wants.add([about], 'size');
+      if (this.how.chosen === undefined || (isKnown && this.how.chosen.has(about))) want('missing');
+    } else if (entry === 'not-regular') want('not-regular');
+    else if (size !== null && entry.size !== size) want('size');
     else if (sum !== null && (depth === 'always' || this.how.content)) {
       const right = await sumLike(sum, entry);
-      if (right !== sum) this.wants.add([about], 'hash');
+      if (right !== sum) want('hash');
     }
   }
 
-  /** A registry may keep documents alone. Then no tarball is missed, unless readers have it. */
+  /**
+   * A registry may keep documents alone. Then no tarball is missed, unless readers have it. If all documents that have
+   * any cannot be read, nobody can say what counts.
+   */
   #isMissed({ by, about }: Statement, there: readonly string[]): boolean {
     if (!about.includes('/-/')) return true;
     const tarballs = (name: string) => posix.join(posix.dirname(name), '-');
-    return (
-      there.some((name) => !this.#unread.has(name) && this.tree.has(tarballs(name))) ||
-      this.base?.has(tarballs(by)) === true
-    );
+    const kept = there.filter((name) => this.tree.has(tarballs(name)));
+    const isKept = kept.some((name) => !this.#unread.has(name));
+    if (isKept || this.base?.has(tarballs(by)) === true) return true;
+    if (kept.length > 0) this.unreliable.add(about);
+    return false;
   }
 
   /** Looks for databases that are lost, but for links to them and signatures of them. */

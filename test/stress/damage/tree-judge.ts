@@ -68,10 +68,11 @@ export abstract class TreeJudge implements Judgement {
       const names = heads.filter((name) => placeOf(name) === place);
       const [before] = names.filter((name) => this.base?.isFile(name));
       const own = there.filter((name) => placeOf(name) === place);
-      if (before === undefined || own.some(isHead)) continue;
+      const isLinkToList = kind === 'sha256sums' && this.tree.isLink(place);
+      if (before === undefined || own.some(isHead) || isLinkToList) continue;
       if (own.length > 0) {
         for (const name of names) this.unreliable.add(name);
-        if (own.every((name) => this.#isEmpty(name))) this.wants.add(names, ...ANY);
+        if (own.every((name) => this.#isEmpty(name))) this.wants.add(names, ...ANY, 'missing');
       } else if (kind === 'sha256sums') continue;
       else if (this.tree.has(place) || there.length === 0) this.miss(before, names);
       else if (!there.some(isHead)) for (const name of names) this.unreliable.add(name);

@@ -98,7 +98,9 @@ def of_python_html(tree, name):
             continue
         algorithm, _, hex = fragment.partition("=")
         sum = sum_of(algorithm, hex)
-        if sum is None and not RELEASE.search(about):
+        # Other pages of a site have links, too.
+        own = page.is_index or release_of(posixpath.basename(directory), posixpath.basename(about))
+        if sum is None and not (own and RELEASE.search(about)):
             continue
         yield {"by": name, "about": about, "size": None, "sum": sum, "depth": "always", "place": place}
         said = anchor.get("data-core-metadata", anchor.get("data-dist-info-metadata"))
@@ -109,10 +111,19 @@ def of_python_html(tree, name):
 PAGES = ("index.html", "index.v1_html", "index.v1_json")
 
 
+def normalized(name):
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def release_of(project, file):
+    return normalized(file).startswith(f"{normalized(project)}-")
+
+
 def of_project(by, directory, project, page):
-    """A project has a page of any form."""
+    """A project has a page of any form, where clients ask for it."""
     own = posixpath.join(directory, project)
-    others = [posixpath.join(own, other) for other in PAGES if other != page]
+    asked = posixpath.join(directory, normalized(project))
+    others = [posixpath.join(place, other) for place in (own, asked) for other in PAGES]
     said = {"by": by, "size": None, "sum": None, "depth": "always"}
     yield {**said, "about": posixpath.join(own, page), "others": others}
 
@@ -123,8 +134,7 @@ def of_python_json(tree, name):
     if not isinstance(page["meta"]["api-version"], str):
         raise ValueError("no index")
     for project in page.get("projects", []):
-        normalized = re.sub("[-_.]+", "-", project["name"]).lower()
-        yield from of_project(name, directory, normalized, posixpath.basename(name))
+        yield from of_project(name, directory, normalized(project["name"]), posixpath.basename(name))
     for file in page.get("files", []):
         link = followed(file["url"].encode().decode("latin-1"), name)
         if link is None:
