@@ -21,6 +21,9 @@ export async function judgeLists(
   return judge;
 }
 
+const OF_CONTENT = ['size', 'hash'] as const;
+const OF_ENTRY = ['missing', 'not-regular', ...OF_CONTENT] as const;
+
 class ListJudge extends TreeJudge {
   /** Lists that Python cannot read. */
   readonly #unread = new Set<string>();
@@ -83,8 +86,11 @@ class ListJudge extends TreeJudge {
   }
 
   #hasPackages(name: string): boolean {
-    const directory = join(this.tree.tree, posix.dirname(name));
-    return readdirSync(directory).some((one) => /\.pkg\.tar(\.\w+)?$/.test(one));
+    const directory = posix.dirname(name);
+    if (!this.tree.has(directory)) return false;
+    return readdirSync(join(this.tree.tree, directory)).some((one) =>
+      /\.pkg\.tar(\.\w+)?$/.test(one),
+    );
   }
 
   #hasTarballs(name: string): boolean {
@@ -101,21 +107,21 @@ class ListJudge extends TreeJudge {
     if (depth === 'signed' && !this.how.isSigned) return;
     if (others.some((name) => this.tree.isFile(name))) return;
     if (place && !this.tree.has(place) && !this.base?.has(place)) return;
-    // What has never been said before may also be refused as such.
-    const want = (kind: FindingKind) =>
+    // Several lists may say something of it, and what one has never said before may also be refused as such.
+    const want = (...kinds: FindingKind[]) =>
       this.unreliable.has(by)
-        ? this.wants.add([about, by], kind, ...ANY)
-        : this.wants.add([about], kind);
+        ? this.wants.add([about, by], ...OF_ENTRY, ...ANY)
+        : this.wants.add([about], ...kinds);
     const entry = this.tree.entry(about);
     if (entry === 'missing') {
       if (optional || !this.#isMissed(said, there)) return;
       const isKnown = size !== null || !this.how.isChosenBySize;
       if (this.how.chosen === undefined || (isKnown && this.how.chosen.has(about))) want('missing');
     } else if (entry === 'not-regular') want('not-regular');
-    else if (size !== null && entry.size !== size) want('size');
+    else if (size !== null && entry.size !== size) want(...OF_CONTENT);
     else if (sum !== null && (depth === 'always' || this.how.content)) {
       const right = await sumLike(sum, entry);
-      if (right !== sum) want('hash');
+      if (right !== sum) want(...OF_CONTENT);
     }
   }
 

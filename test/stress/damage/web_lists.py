@@ -168,13 +168,28 @@ def sum_of_integrity(dist):
     return sum_of("sha1", dist.get("shasum", ""))
 
 
+def dists_in(document):
+    """A version without a tarball is none that can be installed."""
+    for version in document.get("versions", {}).values():
+        dist = version.get("dist", {})
+        if isinstance(dist.get("tarball"), str):
+            yield dist
+
+
 def of_npm(tree, name):
     document = json.loads(text_of(tree, name).decode("utf-8", "replace"))
     directory = posixpath.dirname(name)
     is_verdaccio = "_distfiles" in document
-    dists = [version["dist"] for version in document["versions"].values()]
-    if not document["name"]:
-        raise ValueError("no name")
+    kept = document.get("_attachments", {})
+    dists = list(dists_in(document))
+    # Other files of that name describe one version.
+    if not dists and not kept:
+        return
+    if not dists or not document["name"]:
+        raise ValueError("no versions, or no name")
+    # That of another package may say where the tarballs of that are.
+    if not f"/{directory}".endswith(f"/{document['name']}"):
+        return
     for dist in dists:
         file = posixpath.basename(urllib.parse.unquote(urllib.parse.urlsplit(dist["tarball"]).path))
         yield {
@@ -183,7 +198,7 @@ def of_npm(tree, name):
             "size": None,
             "sum": sum_of_integrity(dist),
             "depth": "always",
-            "optional": is_verdaccio and file not in document["_attachments"],
+            "optional": is_verdaccio and file not in kept,
         }
 
 
