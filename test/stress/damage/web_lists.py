@@ -177,7 +177,7 @@ def dists_in(document):
 
 
 def of_npm(tree, name):
-    document = json.loads(text_of(tree, name).decode("utf-8", "replace"))
+    document = json.loads(text_of(tree, name).decode())
     directory = posixpath.dirname(name)
     is_verdaccio = "_distfiles" in document
     kept = document.get("_attachments", {})
