@@ -13,6 +13,12 @@ export async function writeBody(
 ): Promise<boolean> {
   if (socket.destroyed || response.destroyed) return false;
   return new Promise((resolve) => {
-    response.write(bytes, (error) => resolve(error === null || error === undefined));
+    // What is written while the connection is being closed, Node drops without a word.
+    const goAway = (): void => resolve(false);
+    response.once('close', goAway);
+    response.write(bytes, (error) => {
+      response.off('close', goAway);
+      resolve(error === null || error === undefined);
+    });
   });
 }

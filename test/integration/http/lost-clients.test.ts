@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readlinkSync, truncateSync, writeSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { writeBody } from '../../../src/http/files/write-body.ts';
 import { eventually } from '../../support/eventually.ts';
 import { ask } from '../../support/http/ask.ts';
 import { type FileServer, serveTree } from '../../support/http/file-server.ts';
@@ -46,6 +48,26 @@ test('Clients that go away leave no file open, whatever they had asked for in ad
   }
   await eventually(() => expect(openIn(tree)).toEqual([]));
   expect(server.failures).toEqual([]);
+});
+
+test('What is written while the connection of a client that has gone is being closed is waited for no longer', async () => {
+  const written = new Promise<boolean>((resolve) => {
+    const server = createServer((request, response) => {
+      response.write('begun');
+      // Node ends the connection by a listener of its own, which comes before this one.
+      request.socket.once('end', () => writeBody(request, response, 'more').then(resolve));
+    });
+    onTestFinished(() => {
+      server.close();
+    });
+    server.listen(0, '127.0.0.1', async () => {
+      const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+      socket.write(get('/'));
+      await once(socket, 'readable');
+      socket.end().resume();
+    });
+  });
+  expect(await written).toBe(false);
 });
 
 test('A client that stops reading does not hold up another', async () => {
