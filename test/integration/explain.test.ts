@@ -116,10 +116,11 @@ test('a running sync holds the lock; a killed one left what the next goes on fro
   await expect
     .poll(lock, { timeout: 30_000 })
     .toMatch(/was killed and left running: rsync \(pid|ended without releasing it/);
-  const killed = await explained([mirror.root]);
-  expect(about(killed, 'What will').answer).toMatch(
-    /A sync that did not finish left .*staging\/slow; the/,
-  );
+  // As long as its rsync lives, the next one waits.
+  const next = async () => about(await explained([mirror.root]), 'What will').answer;
+  await expect
+    .poll(next, { timeout: 30_000 })
+    .toMatch(/A sync that did not finish left .*staging\/slow; the/);
 });
 
 test('a snapshot is kept by rules, by a reader with its name and pid, or gone', async () => {
