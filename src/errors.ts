@@ -98,8 +98,8 @@ interface DetailsByCode {
     count?: number;
     /** The tree was right until the hook before its publication changed it. */
     isOfHook?: true;
-    /** What was found says nothing of the source: a command took too long, or a hook has changed the tree. */
-    isOfSource?: false;
+    /** The command said nothing within its time, and nothing else was found. */
+    tookTooLong?: true;
   };
   COMMAND_FAILED: {
     end: { exitCode: number | null; signal: NodeJS.Signals | null };

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { bytePath } from '../mirror/byte-path.ts';
+import { bytePath, parentsOf } from '../mirror/byte-path.ts';
 import type { CheckKind } from '../mirror/settings/policy.ts';
 import { lstatIfThere } from '../system/files.ts';
 import type { Session } from './session.ts';
@@ -54,7 +54,7 @@ export class Heads {
    */
   miss(session: Session): void {
     for (const head of this.#before.values()) {
-      if (this.#found.has(placeOf(head))) continue;
+      if (this.#found.has(placeOf(head)) || isReadElsewhere(head.name, session)) continue;
       if (head.kind === OF_FILES) this.#missList(head, session);
       else this.#missRepository(head, session);
     }
@@ -62,7 +62,7 @@ export class Heads {
 
   #missList(head: Head, session: Session): void {
     const entry = lstatIfThere(bytePath(session.options.tree, head.name));
-    // A symlink is no list: what it leads to is read where it lies.
+    // A symlink is no list, see `sha256sums`: what it leads to is read where it lies, if it is one.
     if (entry?.isFile()) this.#blame(head, 'it lists no checksums any more', session);
   }
 
@@ -72,7 +72,7 @@ export class Heads {
       return;
     }
     const isOnly = !this.#counts.has(head.kind);
-    const directory = bytePath(session.options.tree, posix.dirname(head.name));
+    const directory = bytePath(session.options.tree, directoryOf(head));
     if (isOnly || lstatIfThere(directory) !== undefined) session.miss(head.name);
   }
 
@@ -81,6 +81,19 @@ export class Heads {
     const isKnown = (this.#counts.get(kind) ?? 0) < MOST_HEADS;
     if (isKnown && !session.findings.blames(name)) session.malformed(name, why);
   }
+}
+
+/** Whether a directory above it has become a symlink: what it leads to is read where it lies. */
+function isReadElsewhere(name: string, { files, options: { tree } }: Session): boolean {
+  const isLink = (one: string) => lstatIfThere(bytePath(tree, one))?.isSymbolicLink() === true;
+  return files.isThere(name) && parentsOf(name).some(isLink);
+}
+
+/** As long as it is there, so is the repository. The lists of rpm-md have a directory of their own, which goes with them. */
+function directoryOf({ kind, name }: Head): string {
+  const directory = posix.dirname(name);
+  const above = posix.dirname(directory);
+  return kind === 'rpm-md' && above !== '.' ? above : directory;
 }
 
 function keyOf({ kind, name }: Head): string {

@@ -32,7 +32,7 @@ async function readList(list: string, session: Session): Promise<void> {
     for (const line of lines) {
       // A list may be signed as a whole (RFC 9580, cleartext signature framework).
       if (line.startsWith('-----BEGIN PGP SIGNATURE')) isSignature = true;
-      if (isSignature || /^(-----|Hash: |#|\s*$)/.test(line)) continue;
+      if (isSignature || /^(-----|Hash: |#|\s*$)/.test(line) || isOfOther(line)) continue;
       const said = parseLine(line, list);
       if (said === undefined) {
         unread ??= line;
@@ -51,12 +51,21 @@ async function readList(list: string, session: Session): Promise<void> {
   else if (!session.heads.has('sha256sums', list)) session.notes.add(`${list} lists no checksums`);
 }
 
-/** `HEX  NAME`, `HEX *NAME`, `\HEX  NAME` with escapes, `SHA256 (NAME) = HEX`, or a sum alone. */
+/** Whether a line has a checksum of another algorithm, as `cksum` and `openssl dgst` write it. */
+function isOfOther(line: string): boolean {
+  return !/^\\?SHA256 ?\(/.test(line) && /^\\?[\w-]+ ?\(.*\) ?= ?[0-9a-fA-F]{32,}\r?$/s.test(line);
+}
+
+/**
+ * `HEX  NAME`, `HEX *NAME`, `\HEX  NAME` with escapes, `SHA256 (NAME) = HEX`, or a sum alone; with as much space as
+ * sha256sum(1) takes.
+ */
 export function parseLine(line: string, list: string): { path: string; sum: Checksum } | undefined {
   const text = line.replace(/\r$/, '');
-  const [, slash = '', hex = '', name = ''] = /^(\\?)([0-9a-fA-F]{64}) [ *](.+)$/s.exec(text) ?? [];
+  const [, slash = '', hex = '', name = ''] =
+    /^[ \t]*(\\?)([0-9a-fA-F]{64})[ \t][ *]?(.+)$/s.exec(text) ?? [];
   const [, tagSlash = '', tagged = '', tagHex = ''] =
-    /^(\\?)SHA256 \((.*)\) = ([0-9a-fA-F]{64})$/s.exec(text) ?? [];
+    /^[ \t]*(\\?)SHA256 ?\((.*)\) ?= ?([0-9a-fA-F]{64})$/s.exec(text) ?? [];
   const own = /^[0-9a-fA-F]{64}$/.test(text.trim()) && BESIDE.test(list);
   const sum = checksumOf('sha256', own ? text.trim() : hex || tagHex);
   if (sum === undefined) return undefined;

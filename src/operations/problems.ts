@@ -163,7 +163,7 @@ function whyFailed({
   const failed = 'the last sync or lock failed';
   const [first] = findings;
   if (code === 'CHECK_FAILED' && first !== undefined)
-    return `${failed}: a check refused its tree (${first.name}: ${first.kind})`;
+    return `${failed}: a check refused its tree (${first.name === '.' ? first.expected : first.name}: ${first.kind})`;
   if (code !== 'SHRUNKEN_SOURCE' && code !== 'HOOK_FAILED') return failed;
   const [clause] = message.split(/;|\n/);
   return `${failed}: ${clause}`;

@@ -139,20 +139,21 @@ function refuse(
         { kinds: counts.kinds.map(({ kind }) => kind), first: findings[0] },
         quoteForSh(policy.check.keyring),
       );
-  const isOfSource = !isOfHook && !(isOfCommand && tookTooLong);
   const root = quoteForSh(layout.root);
   const isInPlace = settings.mode === 'in-place';
   throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
     hint: `${out}. To see what was found: mirrorlatch explain ${root}`,
     details: {
       ...{ findings, count },
-      ...(isOfSource ? {} : { isOfSource }),
       ...(isOfHook ? { isOfHook } : {}),
+      ...(isOfCommand && tookTooLong ? { tookTooLong } : {}),
     },
   });
 }
 
 /** Whether a sync should look at its source again, which may be in the middle of its own update. */
 export function mayHeal(error: unknown): error is MirrorlatchError<'CHECK_FAILED'> {
-  return hasCode(error, 'CHECK_FAILED') && error.details.isOfSource !== false;
+  if (!hasCode(error, 'CHECK_FAILED')) return false;
+  const { isOfHook, tookTooLong } = error.details;
+  return !isOfHook && !tookTooLong;
 }

@@ -30,6 +30,8 @@ const MOST_BROKEN = 10_000;
 class Indexes {
   readonly #session: Session;
   readonly #places: Places;
+  /** How many files were named. */
+  #files = 0;
   /** The directories of those that are there. */
   readonly #found = new Set<string>();
   /** Pages at the top of what may be an index by its name, but do not say so. */
@@ -83,13 +85,15 @@ class Indexes {
 
   async #readHtml(name: string, isIndex: boolean): Promise<void> {
     const page = new HtmlPage(name, isIndex, this.#onPage(name));
+    const files = this.#files;
     const fault = await this.#session.read(name, (content) => page.read(content));
-    this.#judge(name, page.isIndex, fault);
+    this.#judge(name, page.isIndex, fault, this.#files - files);
     const isList = fault === undefined && !page.isIndex && isSimple(posix.dirname(name));
     if (isList) this.#lists.push(name);
   }
 
   async #readJson(name: string): Promise<void> {
+    const files = this.#files;
     let isIndex = name.endsWith('.v1_json');
     let fault: string | undefined;
     if (!isIndex)
@@ -100,10 +104,14 @@ class Indexes {
       fault = await this.#session.read(name, (content) =>
         readJsonPage(content, name, this.#onPage(name)),
       );
-    this.#judge(name, isIndex, fault);
+    this.#judge(name, isIndex, fault, this.#files - files);
   }
 
-  #judge(name: string, isIndex: boolean, fault: string | undefined): void {
+  /** @param files how many it names. */
+  #judge(name: string, isIndex: boolean, fault: string | undefined, files: number): void {
+    // The last project of an index may go.
+    const isEmptyList = isIndex && files === 0 && this.#session.heads.has('pypi', name);
+    if (fault === undefined && isEmptyList) this.#session.heads.add('pypi', name);
     if (fault === undefined) return;
     const directory = posix.dirname(name);
     if (isIndex) this.#session.malformed(name, fault);
@@ -116,6 +124,7 @@ class Indexes {
     return {
       file: (file) => {
         this.#found.add(indexOf(directory));
+        this.#files += 1;
         this.#claim(file, name);
       },
       project: (project) => {

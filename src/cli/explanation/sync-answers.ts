@@ -57,8 +57,12 @@ export function failureAnswer({ status, failure, remains }: Facts, isFilled = fa
           ? []
           : ['Nothing of it was published']),
         left,
-        ...(code === 'CHECK_FAILED' && !isOfHook
-          ? [wayOut({ kinds: findings.map(({ kind }) => kind), first: findings[0] })]
+        ...(code === 'CHECK_FAILED'
+          ? [
+              isOfHook
+                ? 'Mend the hook before-publish: the tree was right before it'
+                : wayOut({ kinds: findings.map(({ kind }) => kind), first: findings[0] }),
+            ]
           : []),
         ...(isShrink(code)
           ? [`if that is right, publish it with: mirrorlatch sync ${root} --allow-shrink`]
@@ -101,9 +105,13 @@ function renewal({ root, source }: MirrorStatus, isFilled: boolean): string | nu
   return source === null ? null : `mirrorlatch sync ${quoted}`;
 }
 
-function wayOutOf({ code, log }: Failure, status: MirrorStatus, isFilled: boolean): string | null {
+function wayOutOf(
+  { code, isOfHook, log }: Failure,
+  status: MirrorStatus,
+  isFilled: boolean,
+): string | null {
   const root = quoteForSh(status.root);
-  switch (code) {
+  switch (isOfHook ? 'HOOK_FAILED' : code) {
     case 'SHRUNKEN_SOURCE':
     case 'EXCLUDED_LOSS':
       return `mirrorlatch sync ${root} --dry-run`;

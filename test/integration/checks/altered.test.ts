@@ -46,6 +46,9 @@ describe('the hook before the publication', () => {
       const explained = await runProgram(['explain', mirror.root]);
       for (const said of [result.stderr, explained.stdout])
         expect(said).not.toMatch(/heals by itself|try 1/);
+      expect(explained.stdout).toMatch(
+        /Mend the hook before-publish: .* mirrorlatch config show /s,
+      );
       const mended = await withHook(mirror, 'true')();
       expect(mended.exitCode, transcript(mended)).toBe(0);
       expect(readFileSync(join(mirror.root, 'current/images/a.iso'), 'utf8')).toBe('second a');

@@ -18,7 +18,7 @@ import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { nobody } from '../../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../../support/program.ts';
 import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
-import { checkedMirror, summedFiles } from '../../support/summed-files.ts';
+import { summedFiles } from '../../support/summed-files.ts';
 
 const inPlace = mirrorsInPlace();
 
@@ -217,15 +217,83 @@ test.each<[what: string, change: Record<string, string | null>, found: RegExp]>(
   }
 });
 
-test('a list of checksums may become a symlink to another', async () => {
-  const mirror = await checkedMirror();
-  renameSync(
-    join(mirror.source, 'images/SHA256SUMS'),
-    join(mirror.source, 'images/SHA256SUMS.new'),
-  );
-  symlinkSync('SHA256SUMS.new', join(mirror.source, 'images/SHA256SUMS'));
+/** A repository of rpm-md without packages. */
+function emptyRpmMd(at: string): Record<string, string> {
+  const primary = '<metadata></metadata>';
+  const hex = createHash('sha256').update(primary).digest('hex');
+  const data = `<checksum type="sha256">${hex}</checksum><location href="repodata/primary.xml"/>`;
+  return {
+    [`${at}/repodata/primary.xml`]: primary,
+    [`${at}/repodata/repomd.xml`]: `<repomd><data type="primary">${data}</data></repomd>`,
+  };
+}
+
+test('a repository of rpm-md that has lost its repodata, but not its packages, is missed beside others', async () => {
+  const mirror = smallMirror();
+  mirror.change({ ...emptyRpmMd('el8'), ...emptyRpmMd('el9'), 'el8/Packages/a.rpm': 'a package' });
+  await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
+  expect((await syncOf(mirror)).exitCode).toBe(0);
+  mirror.change({ 'el8/repodata': null });
+  expectFailure(await syncOf(mirror), 65, /el8\/repodata\/repomd\.xml is missing/);
+  mirror.change({ el8: null });
   expect(await mirror.sync('--allow-shrink')).toMatchObject({ outcome: 'published' });
 });
+
+test.each<[what: string, change: (source: string) => void]>([
+  [
+    'a list of checksums becomes a symlink to another',
+    (source) => {
+      renameSync(join(source, 'images/SHA256SUMS'), join(source, 'images/SHA256SUMS.new'));
+      symlinkSync('SHA256SUMS.new', join(source, 'images/SHA256SUMS'));
+    },
+  ],
+  [
+    'a directory with a list becomes a symlink to another',
+    (source) => {
+      renameSync(join(source, 'images'), join(source, 'images-2'));
+      symlinkSync('images-2', join(source, 'images'));
+    },
+  ],
+  [
+    'a suite becomes a symlink to another',
+    (source) => {
+      renameSync(join(source, 'dists/stable'), join(source, 'dists/trixie'));
+      symlinkSync('trixie', join(source, 'dists/stable'));
+    },
+  ],
+  [
+    'a list is written as openssl does',
+    (source) => {
+      const list = join(source, 'images/SHA256SUMS');
+      const lines = readFileSync(list, 'utf8').replaceAll(/^(\S+) {2}(.*)$/gm, 'SHA256($2)= $1');
+      writeFileSync(list, lines);
+    },
+  ],
+  [
+    'the last project of an index of Python packages goes',
+    (source) => {
+      rmSync(join(source, 'simple/six'), { recursive: true });
+      writeFileSync(join(source, 'simple/index.html'), pythonList(''));
+    },
+  ],
+])('it is no fault that %s', async (_, change) => {
+  const mirror = smallMirror();
+  makeSuite(mirror, 'dists/stable');
+  mirror.change({
+    ...summedFiles('first'),
+    'simple/index.html': pythonList('<a href="six/">six</a>'),
+    'simple/six/index.html': pythonList(''),
+  });
+  await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
+  expect((await syncOf(mirror)).exitCode).toBe(0);
+  change(mirror.source);
+  const result = await syncOf(mirror, '--allow-shrink');
+  expect(result.exitCode, transcript(result)).toBe(0);
+});
+
+function pythonList(content: string): string {
+  return `<html><head><meta name="pypi:repository-version" content="1.0"></head><body>${content}</body></html>`;
+}
 
 test('a list of checksums may go, and a package of npm as a whole', async () => {
   const mirror = smallMirror();

@@ -12,6 +12,10 @@ test.each([
   [`${HEX}  not\\nescaped`, 'not\\nescaped'],
   [`SHA256 (image (1).iso) = ${HEX}`, 'image (1).iso'],
   [`${HEX}  made on Windows\r`, 'made on Windows'],
+  // What else sha256sum(1) takes.
+  [`SHA256(as openssl)= ${HEX}`, 'as openssl'],
+  [`${HEX}\tafter a tab`, 'after a tab'],
+  [`  ${HEX} one-space`, 'one-space'],
 ])('%j names %j', (line, path) => {
   expect(parseLine(line, 'SHA256SUMS')).toEqual({ path, sum });
 });
@@ -21,7 +25,7 @@ test('a sum alone is that of the file that the list is named after', () => {
   expect(parseLine(HEX, 'images/SHA256SUMS')).toBeUndefined();
 });
 
-test.each(['', `${HEX}`, `${HEX.slice(1)}  short`, `${HEX}x  long`, `${HEX} one-space`, 'words'])(
+test.each(['', `${HEX}`, `${HEX.slice(1)}  short`, `${HEX}x  long`, 'words'])(
   '%j is no line of a list',
   (line) => {
     expect(parseLine(line, 'SHA256SUMS')).toBeUndefined();
